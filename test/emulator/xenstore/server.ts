@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** The xenstore daemon: one socket a domain, any number of connections on each. */
+import net from 'node:net';
+import type { Change } from './operations.js';
+import { domainPath } from './paths.js';
+import type { Caller } from './permissions.js';
+import { handleRequest, type DomainDirectory, type Session } from './requests.js';
+import { Store } from './store.js';
+import type { Transaction } from './transactions.js';
+import { WatchList, type WatchEvent } from './watches.js';
+import {
+  encodeMessage,
+  encodeStrings,
+  MessageDecoder,
+  MessageType,
+  StoreError,
+  type Message,
+} from './wire.js';
+
+/** Above this much unread output a client's requests wait; */
+const OUTPUT_PAUSE_BYTES = 64 * 1024;
+/** above this much it loses its connection. */
+const OUTPUT_MAX_BYTES = 1024 * 1024;
+
+/** What a domain holds in xenstore. */
+export interface StoreCounts {
+  watches: number;
+  transactions: number;
+  connections: number;
+}
+
+export class XenstoreServer {
+  readonly store = new Store();
+  readonly #connections = new Set<Connection>();
+
+  constructor(
+    private readonly domains: DomainDirectory,
+    private readonly log: (text: string) => void,
+  ) {}
+
+  /** Listens for one domain. The caller may change its domid later, and closes the server it gets. */
+  async listen(domain: Caller, socketPath: string): Promise<net.Server> {
+    const server = net.createServer((socket) => {
+      const connection = new Connection(socket, domain, this.store, this.domains, this.log, (changes) => {
+        this.fire(changes);
+      });
+      this.#connections.add(connection);
+      socket.on('close', () => this.#connections.delete(connection));
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(socketPath, resolve);
+    });
+    return server;
+  }
+
+  /** Tells every watcher who may know of these changes; all but one domain, if that is not running now. */
+  fire(changes: readonly Change[], suspended?: Caller): void {
+    const awake = [...this.#connections].filter(({ session }) => session.caller !== suspended);
+    for (const change of changes) {
+      for (const connection of awake) connection.notify(change);
+    }
+  }
+
+  /** `@introduceDomain` or `@releaseDomain`. */
+  fireSpecial(name: string): void {
+    for (const connection of this.#connections) connection.notifySpecial(name);
+  }
+
+  /** After a resume: transactions are void, and each watch fires once. */
+  resume(domain: Caller): void {
+    for (const connection of this.#connectionsOf(domain)) connection.resume();
+  }
+
+  disconnect(domain: Caller): void {
+    for (const connection of this.#connectionsOf(domain)) connection.close();
+  }
+
+  counts(domain: Caller): StoreCounts {
+    const connections = this.#connectionsOf(domain);
+    const sum = (size: (session: Session) => number): number =>
+      connections.reduce((total, { session }) => total + size(session), 0);
+    return {
+      watches: sum((session) => session.watches.size),
+      transactions: sum((session) => session.transactions.size),
+      connections: connections.length,
+    };
+  }
+
+  #connectionsOf(domain: Caller): Connection[] {
+    return [...this.#connections].filter(({ session }) => session.caller === domain);
+  }
+}
+
+class Connection {
+  readonly session: Session;
+  readonly #decoder = new MessageDecoder();
+
+  constructor(
+    private readonly socket: net.Socket,
+    private readonly domain: Caller,
+    store: Store,
+    domains: DomainDirectory,
+    private readonly log: (text: string) => void,
+    private readonly fire: (changes: readonly Change[]) => void,
+  ) {
+    const transactions = new Map<number, Transaction>();
+    this.session = {
+      caller: domain,
+      store,
+      domains,
+      watches: new WatchList(),
+      transactions,
+      lastTransactionId: 0,
+    };
+    socket.on('data', (octets: Buffer) => {
+      this.#receive(octets);
+    });
+    socket.on('drain', () => socket.resume());
+    // A client that dies in the middle of an exchange is no concern of ours: 'close' follows.
+    socket.on('error', () => undefined);
+  }
+
+  notify(change: Change): void {
+    this.#sendEvents(this.session.watches.match(change, this.domain, domainPath(this.domain.domid)));
+  }
+
+  notifySpecial(name: string): void {
+    this.#sendEvents(this.session.watches.matchSpecial(name, this.domain));
+  }
+
+  resume(): void {
+    for (const transaction of this.session.transactions.values()) transaction.isStale = true;
+    this.#sendEvents(this.session.watches.all());
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  #receive(octets: Buffer): void {
+    try {
+      for (const message of this.#decoder.push(octets)) this.#answer(message);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.log(`xenstore: domain ${this.domain.domid} sent ${error.message}; its connection is closed`);
+      this.#send({
+        type: MessageType.ERROR,
+        requestId: 0,
+        transactionId: 0,
+        payload: encodeStrings(error.code),
+      });
+      this.socket.destroySoon();
+    }
+  }
+
+  #answer(message: Message): void {
+    try {
+      const { payload, changes, events } = handleRequest(this.session, message);
+      this.#send({ ...message, payload });
+      this.#sendEvents(events ?? []);
+      this.fire(changes ?? []);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#send({ ...message, type: MessageType.ERROR, payload: encodeStrings(error.code) });
+    }
+  }
+
+  #sendEvents(events: readonly WatchEvent[]): void {
+    for (const { path, token } of events) {
+      const payload = encodeStrings(path, token);
+      this.#send({ type: MessageType.WATCH_EVENT, requestId: 0, transactionId: 0, payload });
+    }
+  }
+
+  #send(message: Message): void {
+    if (!this.socket.writable) return;
+    this.socket.write(encodeMessage(message));
+    const { writableLength } = this.socket;
+    if (writableLength > OUTPUT_PAUSE_BYTES) this.socket.pause();
+    if (writableLength > OUTPUT_MAX_BYTES) {
+      this.log(`xenstore: domain ${this.domain.domid} does not read; its connection is closed`);
+      this.socket.destroy();
+    }
+  }
+}

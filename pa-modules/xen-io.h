@@ -3,9 +3,9 @@
 #define XEN_AUDIO_XEN_IO_H
 
 /*
- * Grants and event channels: open, share, map, bind, and their one way back. A thin layer over libxengnttab and
- * libxenevtchn that knows nothing of sound. Every function returns 0 or a positive result, or a negative errno.
- * One thread uses a struct at a time.
+ * Grants and event channels: open, share, map, bind, and their one way back. A thin layer over libxengnttab
+ * and libxenevtchn that knows nothing of sound. Every function returns 0 or a positive result, or a negative
+ * errno. One thread uses a struct at a time.
  */
 
 #include <stdbool.h>
@@ -26,7 +26,10 @@ struct xen_io_share {
 
 /* Opens /dev/xen/gntalloc. -errno when it is missing or not ours to open. */
 int xen_io_share_open(struct xen_io_share *share, uint32_t domid);
-/* Closes it; the kernel ends the grants that are still there. Safe on a zeroed struct and twice. */
+/*
+ * Closes it. Every page must have been unshared: a grant lives as long as its mapping. Safe on a zeroed
+ * struct and twice.
+ */
 void xen_io_share_close(struct xen_io_share *share);
 
 /* Grants count zeroed pages, contiguous in our memory; refs[count] receives their references. */

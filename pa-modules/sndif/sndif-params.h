@@ -29,21 +29,26 @@ struct sndif_params {
 };
 
 /*
- * Checks an OPEN. 0, or -EINVAL with *reason a static text that names the field ("buffer_sz is larger than ..."); never reads
- * the request twice, so pass a private copy.
+ * Checks an OPEN. 0, or -EINVAL with *reason a static text that names the field ("buffer_sz is larger than
+ * ..."); never reads the request twice, so pass a private copy.
  */
 int sndif_params_check_open(const struct sndif_caps *caps, const struct xensnd_open_req *open,
                             struct sndif_params *params, const char **reason);
 
 /*
  * Answers HW_PARAM_QUERY: the intersection of query and caps in *result (buffer and period in frames), 0, or
- * -EINVAL where it is empty. Constant time. A query field pair min > max is empty. Buffer frames consider the widest and narrowest frame of
- * the formats and channels that are left, so that a later OPEN within the answer is never refused for its size.
+ * -EINVAL where it is empty (*result is then as before; it may be *query). Constant time. A query field pair
+ * min > max is empty. Formats and channel counts too wide for the smallest buffer go; the largest buffer is
+ * what fits the narrowest frame that is left, so a later OPEN within the answer is refused for its size only
+ * if its octets exceed buffer_max_bytes. period 0..0 asks for a stream without events.
  */
 int sndif_params_query(const struct sndif_caps *caps, const struct xensnd_query_hw_param *query,
                        struct xensnd_query_hw_param *result);
 
-/* WRITE, READ and volumes: octets [offset, offset + length) lie in the buffer, length > 0, both multiples of unit_bytes. */
+/*
+ * WRITE, READ and volumes: octets [offset, offset + length) lie in the buffer, length > 0, both multiples of
+ * unit_bytes.
+ */
 bool sndif_params_check_range(uint32_t buffer_bytes, uint32_t unit_bytes, uint32_t offset, uint32_t length);
 
 #endif

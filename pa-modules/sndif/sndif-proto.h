@@ -3,22 +3,27 @@
 #define XEN_AUDIO_SNDIF_PROTO_H
 
 /*
- * sndif version 2 as Xen publishes it (xen/io/sndif.h), and the places of our extensions (docs/protocol.md). The
- * layout is asserted, because the pictures in Xen's header count octets from the end of a row.
+ * sndif version 2 as Xen publishes it (xen/io/sndif.h), and the places of our extensions (docs/protocol.md).
+ * The layout is asserted, because the pictures in Xen's header count octets from the end of a row.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#define xen_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define xen_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define xen_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
-
 #include <xen/xen.h>
+#include <xen/errno.h>
 #include <xen/event_channel.h>
 #include <xen/io/ring.h>
 #include <xen/io/sndif.h>
+
+/* Behind the includes, because ring.h takes us for an old interface version and defines them as mb() etc. */
+#undef xen_mb
+#undef xen_rmb
+#undef xen_wmb
+#define xen_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define xen_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define xen_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
 
 #define SNDIF_PAGE_BYTES 4096u
 

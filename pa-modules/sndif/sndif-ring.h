@@ -3,8 +3,8 @@
 #define XEN_AUDIO_SNDIF_RING_H
 
 /*
- * The request ring, both sides (xen/io/ring.h). All indices that matter are private; a peer whose index makes no
- * sense breaks the ring for good. No allocation, no system call; the caller notifies.
+ * The request ring, both sides (xen/io/ring.h). All indices that matter are private; a peer whose index makes
+ * no sense breaks the ring for good. No allocation, no system call; the caller notifies.
  */
 
 #include <stdbool.h>
@@ -42,17 +42,21 @@ struct sndif_ring_front {
     bool broken;
 };
 
-/* Initialises a zeroed shared page. */
+/* Initialises a zeroed shared page; the octet at SNDIF_ALIVE_OFFSET is 0 afterwards. */
 void sndif_ring_front_init(struct sndif_ring_front *front, void *page);
 /* Slots that can still be put before an answer must come. */
 unsigned sndif_ring_front_free(const struct sndif_ring_front *front);
-/* Puts one request (all 64 octets) and publishes it. *notify: notify the backend. False when the ring is full. */
+/* Puts one request (all 64 octets) and publishes it. *notify: notify the backend. False: the ring is full. */
 bool sndif_ring_front_put(struct sndif_ring_front *front, const struct xensnd_req *req, bool *notify);
 /* Copies the next response out. */
 enum sndif_ring_result sndif_ring_front_get(struct sndif_ring_front *front, struct xensnd_resp *resp);
 /* Before sleeping, as above. */
 bool sndif_ring_front_final_check(struct sndif_ring_front *front);
-/* Before sleeping when no answer is awaited for its own sake: asks to be notified only when `pending` more responses have come. */
+/*
+ * Before sleeping when no answer is awaited for its own sake: asks to be notified only when `pending` more
+ * responses have come, at least one. Who must not miss those that came meanwhile calls sndif_ring_front_get
+ * once more.
+ */
 void sndif_ring_front_hold_off(struct sndif_ring_front *front, unsigned pending);
 
 #endif

@@ -14,12 +14,14 @@
 struct sndif_shbuf_back {
     void *data; /* buffer_bytes octets, NULL when not mapped */
     size_t pages;
+    bool writable; /* as it was mapped */
 };
 
 /*
- * Walks the directory (at most ceil(pages / SNDIF_GREFS_PER_PAGE) pages, each copied before use) and maps the data pages, read only unless
- * writable. The caller has capped buffer_bytes. 0; -EINVAL with *reason for a directory that ends early or holds reference 0; else the
- * mapping's -errno. Nothing stays mapped on failure.
+ * Walks the directory (at most ceil(pages / SNDIF_GREFS_PER_PAGE) pages, each copied before use) and maps the
+ * data pages, read only unless writable. The caller has capped buffer_bytes. 0; -EINVAL for a directory that
+ * ends early or holds reference 0; else the mapping's -errno. On failure *reason is a static text, and
+ * nothing stays mapped.
  */
 int sndif_shbuf_back_map(struct sndif_shbuf_back *shbuf, struct xen_io_map *map, uint32_t gref_directory,
                          size_t buffer_bytes, bool writable, const char **reason);

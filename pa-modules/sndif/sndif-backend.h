@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef XEN_AUDIO_SNDIF_BACKEND_H
+#define XEN_AUDIO_SNDIF_BACKEND_H
+
+/*
+ * The backend of one playback stream: a thread that serves the request ring of a frontend and reports
+ * positions, for any sound server. It owns ring, event page, channels and mappings from new to free, and
+ * nobody else touches them, so a frontend that floods or stalls its ring troubles no sink's thread. What only
+ * the sound server can do is asked of the owner by commands.
+ *
+ *            frontend                stream thread               owner (a main loop)        audio thread
+ *     OPEN ------------------------> checks, maps
+ *                                    OPEN ----------------------> makes a sink input
+ *          <------------------------------------------------------ reply
+ *     WRITE -----------------------> copies, answers ...................................... pulls
+ *     TRIGGER START ---------------> START ---------------------> uncorks
+ */
+
+#include "sndif-params.h"
+#include "sndif-playback.h"
+
+struct sndif_backend;
+
+struct sndif_backend_config {
+    uint32_t domid; /* the frontend's */
+    uint32_t ring_ref, event_channel, evt_ring_ref, evt_event_channel;
+    struct sndif_caps caps;
+    bool linux_quirks; /* the frontend wrote no `version` */
+    bool feature_latency, feature_wakeup, feature_alive;
+    void (*thread_started)(
+        void *userdata); /* first thing in the stream thread, e.g. to become realtime; may be NULL */
+    void *userdata;
+};
+
+enum sndif_backend_command_type {
+    SNDIF_BACKEND_OPEN,       /* playback: pull from it once started. Refusing it with -errno refuses OPEN */
+    SNDIF_BACKEND_START,      /* begin to pull */
+    SNDIF_BACKEND_STOP,       /* do not pull any more */
+    SNDIF_BACKEND_CLOSE,      /* forget playback, it is freed after the reply */
+    SNDIF_BACKEND_SET_VOLUME, /* millibel_tenths[channels] */
+    SNDIF_BACKEND_GET_VOLUME, /* fill them */
+    SNDIF_BACKEND_SET_MUTE,   /* muted[channels]: true where it changes, to mute_on */
+    SNDIF_BACKEND_LATENCY,    /* the frontend's buffer holds latency_usec: ask that of the sound server. Not
+                                 replied to */
+    SNDIF_BACKEND_BROKEN,     /* the frontend broke the protocol or is gone; nothing is served any more. Not
+                                 replied to */
+};
+
+#define SNDIF_BACKEND_CHANNELS_MAX 32u
+
+struct sndif_backend_command {
+    enum sndif_backend_command_type type;
+    struct sndif_playback *playback;
+    uint64_t latency_usec;
+    int32_t millidecibel[SNDIF_BACKEND_CHANNELS_MAX]; /* 0 is unchanged, sndif.h XENSND_OP_SET_VOLUME */
+    bool affected[SNDIF_BACKEND_CHANNELS_MAX];        /* SET_MUTE: channels that change */
+    bool mute;                                        /* SET_MUTE: to what */
+    bool frontend_gone;                               /* BROKEN: it died, rather than misbehaved */
+    const char *reason;                               /* BROKEN: static text */
+};
+
+/* Maps ring and event page, binds both channels, starts the thread. 0 or -errno with *what naming the step;
+ * nothing is left on failure. */
+int sndif_backend_new(struct sndif_backend **backend, const struct sndif_backend_config *config,
+                      const char **what);
+
+/* Becomes readable when sndif_backend_next has something for the owner. */
+int sndif_backend_fd(const struct sndif_backend *backend);
+
+/* The owner's thread: the next command to carry out, or NULL. Every command but BROKEN is replied to, soon:
+ * the frontend waits. */
+struct sndif_backend_command *sndif_backend_next(struct sndif_backend *backend);
+/* status: 0 or -errno. */
+void sndif_backend_reply(struct sndif_backend *backend, int status);
+
+/*
+ * Ends the thread (within a fraction of a second), unmaps and unbinds everything. The owner must have stopped
+ * pulling. Safe with NULL.
+ */
+void sndif_backend_free(struct sndif_backend *backend);
+
+#endif

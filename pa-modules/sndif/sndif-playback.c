@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sndif-playback.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Longest stretch that dom0 queues on top of the frontend's buffer. */
+#define QUEUE_USEC 1000000u
+/* A sink that has been dry for so long has stopped; what piled up meanwhile is not worth hearing. */
+#define STALL_USEC 250000u
+/* How often to look whether a sink has begun to pull at all. */
+#define UNHEARD_POLL_USEC 10000u
+#define HOLD_LIMIT_USEC 2000000u
+
+static uint64_t min_u64(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static uint64_t usec_to_bytes(const struct sndif_playback *playback, uint64_t usec) {
+    return usec * playback->params.rate / 1000000u * playback->params.frame_bytes;
+}
+
+static uint64_t bytes_to_usec(const struct sndif_playback *playback, uint64_t bytes) {
+    return bytes / playback->params.frame_bytes * 1000000u / playback->params.rate;
+}
+
+/* ---- the clock: written by the audio thread, or by the stream thread while the other does not pull ---- */
+
+static void clock_publish(struct sndif_playback *playback, const struct sndif_playback_clock *clock) {
+    unsigned seq = atomic_load_explicit(&playback->clock_seq, memory_order_relaxed);
+
+    atomic_store_explicit(&playback->clock_seq, seq + 1, memory_order_relaxed);
+    /* the odd number before the fields, the fields before the even one */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&playback->clock_read_bytes, clock->read_bytes, memory_order_relaxed);
+    atomic_store_explicit(&playback->clock_at_usec, clock->at_usec, memory_order_relaxed);
+    atomic_store_explicit(&playback->clock_heard_usec, clock->heard_usec, memory_order_relaxed);
+    atomic_store_explicit(&playback->clock_seq, seq + 2, memory_order_release);
+}
+
+static struct sndif_playback_clock clock_read(const struct sndif_playback *playback) {
+    struct sndif_playback_clock clock;
+    unsigned before, after;
+
+    /* the writer is inside for a few instructions, once a block */
+    do {
+        before = atomic_load_explicit(&playback->clock_seq, memory_order_acquire);
+        clock.read_bytes = atomic_load_explicit(&playback->clock_read_bytes, memory_order_relaxed);
+        clock.at_usec = atomic_load_explicit(&playback->clock_at_usec, memory_order_relaxed);
+        clock.heard_usec = atomic_load_explicit(&playback->clock_heard_usec, memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire);
+        after = atomic_load_explicit(&playback->clock_seq, memory_order_relaxed);
+    } while (before != after || before % 2 != 0);
+
+    return clock;
+}
+
+/* Where the position belongs by the clock alone. */
+static uint64_t clock_target(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+                             uint64_t now_usec) {
+    uint64_t elapsed_usec = now_usec > clock->at_usec ? now_usec - clock->at_usec : 0;
+
+    return clock->read_bytes + usec_to_bytes(playback, elapsed_usec);
+}
+
+/* When the octet at position is heard, by the last pull. */
+static uint64_t clock_heard(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+                            uint64_t position_bytes) {
+    if (position_bytes >= clock->read_bytes)
+        return clock->heard_usec + bytes_to_usec(playback, position_bytes - clock->read_bytes);
+
+    return clock->heard_usec -
+           min_u64(clock->heard_usec, bytes_to_usec(playback, clock->read_bytes - position_bytes));
+}
+
+/* ---- life ---- */
+
+/* ALSA gives up a drain that sees no period pass for max(100 ms, 1.1 buffers): the hold, a period and some
+ * slack fit in. */
+static uint64_t linux_hold_limit_usec(const struct sndif_playback *playback) {
+    const uint64_t patience_usec =
+        max_u64(100000u, bytes_to_usec(playback, playback->params.buffer_bytes) * 11 / 10);
+    const uint64_t taken_usec = bytes_to_usec(playback, playback->params.period_bytes) + 30000u;
+
+    return patience_usec - min_u64(patience_usec, taken_usec);
+}
+
+int sndif_playback_init(struct sndif_playback *playback, const struct sndif_params *params,
+                        bool linux_quirks) {
+    size_t wanted_bytes;
+
+    memset(playback, 0, sizeof(*playback));
+    playback->params = *params;
+    playback->hold_limit_usec = linux_quirks ? linux_hold_limit_usec(playback) : HOLD_LIMIT_USEC;
+
+    wanted_bytes = params->buffer_bytes + (size_t) usec_to_bytes(playback, QUEUE_USEC);
+    playback->data_bytes = SNDIF_PAGE_BYTES;
+    while (playback->data_bytes < wanted_bytes)
+        playback->data_bytes *= 2;
+
+    playback->data = malloc(playback->data_bytes);
+    if (!playback->data)
+        return -ENOMEM;
+
+    /* touched now, so that the audio threads meet no page fault later */
+    memset(playback->data, params->format->silence, playback->data_bytes);
+    return 0;
+}
+
+void sndif_playback_done(struct sndif_playback *playback) {
+    free(playback->data);
+    playback->data = NULL;
+}
+
+/* ---- stream thread ---- */
+
+void sndif_playback_start(struct sndif_playback *playback, uint64_t now_usec) {
+    struct sndif_playback_clock clock = clock_read(playback);
+
+    clock.at_usec = now_usec;
+    clock.heard_usec = 0;
+    clock_publish(playback, &clock);
+    playback->base_bytes = playback->position_bytes;
+    playback->position_usec = now_usec;
+    atomic_store_explicit(&playback->starved, false, memory_order_relaxed);
+    playback->running = true;
+}
+
+void sndif_playback_pause(struct sndif_playback *playback, uint64_t now_usec) {
+    sndif_playback_position(playback, now_usec);
+    playback->running = false;
+}
+
+void sndif_playback_realign(struct sndif_playback *playback) {
+    const uint64_t buffer_bytes = playback->params.buffer_bytes;
+    const uint64_t aligned = (playback->position_bytes + buffer_bytes - 1) / buffer_bytes * buffer_bytes;
+
+    const struct sndif_playback_clock clock = {.read_bytes = aligned};
+
+    clock_publish(playback, &clock);
+    playback->position_bytes = aligned;
+    playback->base_bytes = aligned;
+    atomic_store_explicit(&playback->write_bytes, aligned, memory_order_release);
+}
+
+/* The stream position that offset means (docs/protocol.md): onwards, back to what is not yet played, or
+ * ahead. */
+static uint64_t position_of_offset(const struct sndif_playback *playback, uint32_t offset_bytes,
+                                   uint64_t write_bytes) {
+    const uint64_t buffer_bytes = playback->params.buffer_bytes;
+    const uint64_t ahead = (offset_bytes + buffer_bytes - write_bytes % buffer_bytes) % buffer_bytes;
+    const uint64_t back = buffer_bytes - ahead;
+    const uint64_t slack = buffer_bytes / 8;
+    const uint64_t ahead_bytes = write_bytes + ahead;
+    uint64_t laps = 0;
+
+    if (ahead == 0)
+        return write_bytes;
+    if (write_bytes >= back && write_bytes - back + slack >= playback->position_bytes &&
+        write_bytes - back >= playback->base_bytes)
+        return write_bytes - back;
+    /* after an underrun the position may be laps of the buffer ahead */
+    if (ahead_bytes + slack < playback->position_bytes)
+        laps = (playback->position_bytes - slack - ahead_bytes + buffer_bytes - 1) / buffer_bytes;
+    return ahead_bytes + laps * buffer_bytes;
+}
+
+/* NaN and infinity would stay in a mixer's filters for ever. */
+static void sanitise_floats(const struct sndif_format *format, uint8_t *data, size_t length_bytes) {
+    const size_t exponent = format->id == XENSND_PCM_FORMAT_F32_BE ? 0 : 3;
+
+    for (size_t i = 0; i + 4 <= length_bytes; i += 4) {
+        uint8_t *sample = data + i;
+        bool exponent_full = (sample[exponent] & 0x7f) == 0x7f && (sample[exponent == 0 ? 1 : 2] & 0x80) != 0;
+
+        if (exponent_full)
+            memset(sample, 0, 4);
+    }
+}
+
+/* Stores octets at a position, the memory being a window of the stream; samples NULL: silence. */
+static void store(struct sndif_playback *playback, uint64_t position_bytes, const uint8_t *samples,
+                  size_t length_bytes) {
+    while (length_bytes > 0) {
+        const size_t at = position_bytes & (playback->data_bytes - 1);
+        const size_t n = (size_t) min_u64(length_bytes, playback->data_bytes - at);
+
+        if (samples) {
+            memcpy(playback->data + at, samples, n);
+            if (playback->params.format->is_float)
+                sanitise_floats(playback->params.format, playback->data + at, n);
+            samples += n;
+        } else
+            memset(playback->data + at, playback->params.format->silence, n);
+
+        position_bytes += n;
+        length_bytes -= n;
+    }
+}
+
+/* Data after a pull that found too little: an underrun, not the end of the music. */
+static void count_lateness(struct sndif_playback *playback, uint64_t start, uint64_t end) {
+    const uint64_t read_bytes = clock_read(playback).read_bytes;
+
+    if (start < read_bytes)
+        atomic_fetch_add_explicit(&playback->stats.late_bytes, min_u64(end, read_bytes) - start,
+                                  memory_order_relaxed);
+    if (atomic_exchange_explicit(&playback->starved, false, memory_order_relaxed))
+        atomic_fetch_add_explicit(&playback->stats.underruns, 1, memory_order_relaxed);
+}
+
+void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes, const void *samples,
+                          uint32_t length_bytes, uint64_t now_usec) {
+    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
+    const uint64_t position = sndif_playback_position(playback, now_usec);
+    const uint64_t start = position_of_offset(playback, offset_bytes, write_bytes);
+    const uint64_t end = start + length_bytes;
+
+    if (start > write_bytes)
+        store(playback, write_bytes, NULL, (size_t) (start - write_bytes));
+    store(playback, start, samples, length_bytes);
+    /* the samples before the index that says they are there */
+    atomic_store_explicit(&playback->write_bytes, end, memory_order_release);
+
+    if (playback->running)
+        count_lateness(playback, start, end);
+    if (end > position)
+        playback->fill_bytes = max_u64(playback->fill_bytes, end - position);
+}
+
+/* Either by the last pull's account, or because the audio thread has found the queue dry and gone on. */
+static bool end_is_heard(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+                         uint64_t end, uint64_t now_usec) {
+    if (clock->heard_usec == 0)
+        return clock->read_bytes >= end;
+    return now_usec >= clock_heard(playback, clock, end);
+}
+
+/*
+ * The position would leave the data behind. It waits one frame short of their end until that end has been
+ * heard, so that a drain ends when the listener's ears say so; then it steps over the next period, which ends
+ * an ALSA drain at once.
+ */
+static uint64_t hold_at_end(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+                            uint64_t target, uint64_t end, uint64_t now_usec) {
+    const uint64_t reached_usec =
+        clock->at_usec + bytes_to_usec(playback, end - min_u64(end, clock->read_bytes));
+    const bool heard = end_is_heard(playback, clock, end, now_usec);
+    const uint64_t period = playback->params.period_bytes;
+
+    if (!heard && now_usec < reached_usec + playback->hold_limit_usec)
+        return end - playback->params.frame_bytes;
+    if (period == 0)
+        return target;
+
+    return max_u64(target, playback->base_bytes +
+                               (end - playback->base_bytes + period - 1) / period * period +
+                               playback->params.frame_bytes);
+}
+
+uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_usec) {
+    struct sndif_playback_clock clock;
+    uint64_t target, end, slowest;
+
+    if (!playback->running)
+        return playback->position_bytes;
+
+    clock = clock_read(playback);
+    target = clock_target(playback, &clock, now_usec);
+    end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
+
+    /* A late pull lets the position run too far. It never goes back, nor stands still (ALSA would give up):
+     * half the speed. */
+    slowest = playback->position_bytes +
+              usec_to_bytes(playback, (now_usec - min_u64(now_usec, playback->position_usec)) / 2);
+    target = max_u64(target, slowest);
+
+    if (target >= end && playback->position_bytes < end)
+        target = hold_at_end(playback, &clock, target, end, now_usec);
+
+    if (target > playback->position_bytes) {
+        playback->position_bytes = target;
+        playback->position_usec = now_usec;
+    }
+    return playback->position_bytes;
+}
+
+uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_t position_bytes,
+                                  uint64_t now_usec) {
+    const uint64_t end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
+    const struct sndif_playback_clock clock = clock_read(playback);
+    uint64_t due_usec =
+        clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, clock.read_bytes));
+
+    if (position_bytes >= end && playback->position_bytes < end)
+        due_usec = max_u64(due_usec, clock.heard_usec != 0 ? clock_heard(playback, &clock, end)
+                                                           : now_usec + UNHEARD_POLL_USEC);
+
+    return max_u64(due_usec, now_usec + 1) - now_usec + 1;
+}
+
+uint64_t sndif_playback_latency_usec(const struct sndif_playback *playback, uint64_t position_bytes,
+                                     uint64_t now_usec) {
+    const struct sndif_playback_clock clock = clock_read(playback);
+    const uint64_t heard_usec = clock_heard(playback, &clock, position_bytes);
+
+    if (clock.heard_usec == 0)
+        return bytes_to_usec(playback, position_bytes - min_u64(position_bytes, clock.read_bytes));
+    return heard_usec - min_u64(heard_usec, now_usec);
+}
+
+uint64_t sndif_playback_take_fill_usec(struct sndif_playback *playback) {
+    const uint64_t fill_usec = bytes_to_usec(playback, playback->fill_bytes);
+
+    playback->fill_bytes = 0;
+    return fill_usec;
+}
+
+/* ---- audio thread ---- */
+
+static void copy_out(const struct sndif_playback *playback, uint64_t position_bytes, uint8_t *dst,
+                     size_t length_bytes) {
+    const size_t at = position_bytes & (playback->data_bytes - 1);
+    const size_t first = (size_t) min_u64(length_bytes, playback->data_bytes - at);
+
+    memcpy(dst, playback->data + at, first);
+    memcpy(dst + first, playback->data, length_bytes - first);
+}
+
+/* Octets from read_bytes on that are there to be pulled. */
+static uint64_t available_bytes(uint64_t write_bytes, const struct sndif_playback_clock *clock) {
+    return write_bytes > clock->read_bytes ? write_bytes - clock->read_bytes : 0;
+}
+
+/*
+ * Where to read from. Mostly where the last pull ended: data that come a little late are heard a little late,
+ * and none is lost. But once the listener has heard the end, or the sink has stood still, the position has
+ * run on, and so do we.
+ */
+static void follow_position(struct sndif_playback *playback, struct sndif_playback_clock *clock,
+                            uint64_t write_bytes, uint64_t now_usec) {
+    const bool stalled = clock->heard_usec != 0 && now_usec > clock->heard_usec + STALL_USEC;
+    const bool dry = available_bytes(write_bytes, clock) == 0 && now_usec >= clock->heard_usec;
+
+    if (stalled || dry) {
+        if (clock->heard_usec != 0)
+            atomic_store_explicit(&playback->starved, true, memory_order_relaxed);
+        clock->read_bytes = clock_target(playback, clock, now_usec);
+        clock->at_usec = now_usec;
+        clock->heard_usec = 0;
+        clock_publish(playback, clock);
+    } else if (available_bytes(write_bytes, clock) > playback->data_bytes) {
+        clock->read_bytes = write_bytes - playback->params.buffer_bytes;
+    }
+}
+
+void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t length_bytes, uint64_t now_usec,
+                         int64_t latency_usec) {
+    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
+    struct sndif_playback_clock clock = clock_read(playback);
+    size_t available;
+
+    follow_position(playback, &clock, write_bytes, now_usec);
+    available = (size_t) min_u64(available_bytes(write_bytes, &clock), length_bytes);
+
+    /* Nothing is heard before a whole block is there, or the frontend has no more to give: no gap after the
+     * first frame. */
+    if (clock.heard_usec == 0 && available < length_bytes &&
+        (available == 0 || clock_target(playback, &clock, now_usec) < write_bytes)) {
+        memset(dst, playback->params.format->silence, length_bytes);
+        playback->pulled_bytes = 0;
+        return;
+    }
+
+    copy_out(playback, clock.read_bytes, dst, available);
+    if (available < length_bytes) {
+        memset((uint8_t *) dst + available, playback->params.format->silence, length_bytes - available);
+        atomic_store_explicit(&playback->starved, true, memory_order_relaxed);
+    }
+    playback->pulled_bytes = available < length_bytes ? 0 : playback->pulled_bytes + length_bytes;
+    if (available > 0) {
+        clock.read_bytes += available;
+        clock.at_usec = now_usec;
+        clock.heard_usec =
+            (uint64_t) ((int64_t) now_usec + latency_usec) + bytes_to_usec(playback, available);
+        clock_publish(playback, &clock);
+    }
+}
+
+void sndif_playback_push_back(struct sndif_playback *playback, size_t length_bytes) {
+    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
+    struct sndif_playback_clock clock = clock_read(playback);
+    const uint64_t queued = available_bytes(write_bytes, &clock) + playback->params.buffer_bytes;
+    const uint64_t kept = playback->data_bytes - min_u64(playback->data_bytes, queued);
+    const uint64_t n = min_u64(min_u64(length_bytes, playback->pulled_bytes), kept);
+
+    if (n == 0)
+        return;
+    clock.read_bytes -= n;
+    clock.heard_usec -= min_u64(clock.heard_usec - 1, bytes_to_usec(playback, n));
+    playback->pulled_bytes -= n;
+    clock_publish(playback, &clock);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef XEN_AUDIO_XENBUS_FRONT_H
+#define XEN_AUDIO_XENBUS_FRONT_H
+
+/*
+ * A frontend's side of the handshake (docs/protocol.md): finds a stream of a vsnd card in the guest's own
+ * part of xenstore, publishes rings, follows the states. No sound in here, and paths are relative, so that a
+ * new domid changes nothing.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sndif-format.h"
+
+struct xs_handle;
+
+enum xenbus_state {
+    XENBUS_UNKNOWN = 0, /* no such node */
+    XENBUS_INITIALISING = 1,
+    XENBUS_INIT_WAIT = 2,
+    XENBUS_INITIALISED = 3,
+    XENBUS_CONNECTED = 4,
+    XENBUS_CLOSING = 5,
+    XENBUS_CLOSED = 6,
+};
+
+/* A stream of a card: device=<devid>[/<pcm>/<stream>]. */
+struct xenbus_stream_id {
+    unsigned devid;
+    bool chosen; /* pcm and stream were given, not to be searched for */
+    unsigned pcm, stream;
+};
+
+/* What the card's nodes say of a stream, narrowed from card to device to stream. Absent: 0, or empty. */
+struct xenbus_stream_config {
+    uint64_t formats; /* bits 1 << id; 0: not given */
+    struct sndif_rates rates;
+    uint32_t channels_min, channels_max;
+    uint32_t buffer_bytes;
+};
+
+/* The backend's extensions, of which all are used. */
+struct xenbus_features {
+    bool latency, wakeup, rewind;
+};
+
+/* What xenstore is told. */
+struct xenbus_transport {
+    uint32_t ring_ref, event_channel, evt_ring_ref, evt_event_channel;
+};
+
+enum xenbus_news {
+    XENBUS_NOTHING,
+    XENBUS_PUBLISH, /* the backend waits: grant, then xenbus_front_publish */
+    XENBUS_GO,      /* both are connected: play */
+    XENBUS_LOST,    /* the backend is gone or closes: free, then xenbus_front_closed */
+};
+
+struct xenbus_front {
+    struct xs_handle *xs;
+    struct xenbus_stream_id id;
+    char *backend_path; /* watched, or NULL */
+    uint32_t backend_domid;
+    bool published, connected;
+    struct xenbus_features features;
+};
+
+/* Parses "0", "2" or "0/1/0"; false for anything else. */
+bool xenbus_parse_stream_id(const char *text, struct xenbus_stream_id *id);
+
+/* The name of the kernel driver that holds card devid, malloc'd, or NULL. sysfs: normally "/sys". */
+char *xenbus_card_driver(const char *sysfs, unsigned devid);
+
+/* Connects to xenstore and watches the card. 0 or -errno; nothing is left on failure. */
+int xenbus_front_open(struct xenbus_front *front, const struct xenbus_stream_id *id);
+/* Leaves the card as Closed without our nodes. Safe on a zeroed struct and twice. */
+void xenbus_front_close(struct xenbus_front *front);
+
+/*
+ * Finds the stream of the given type ('p' or 'c') and reads its configuration. 0; -ENOENT: there is no card
+ * (yet); -ENODEV: the card has no such stream; -EINVAL: a node makes no sense. For the last two *error is a
+ * malloc'd text.
+ */
+int xenbus_front_find(struct xenbus_front *front, char type, struct xenbus_stream_config *config,
+                      char **error);
+
+/* Readable when xenbus_front_next has something to say. Do not read it. */
+int xenbus_front_fd(const struct xenbus_front *front);
+/* Takes the watches that fired and says what is to be done now. */
+enum xenbus_news xenbus_front_next(struct xenbus_front *front);
+
+/* Answers XENBUS_PUBLISH: writes the nodes of one stream in one transaction, state Initialised. 0 or -errno.
+ */
+int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transport);
+/* Answers XENBUS_LOST, and ends a connection of our own accord: removes the nodes, state Closed. */
+void xenbus_front_closed(struct xenbus_front *front);
+
+#endif

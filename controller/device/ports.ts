@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+/** Reading xenstore, inside a transaction or outside. All throw XenAudioError `xenstore`, `timeout`. */
+export interface XenstoreReader {
+  /** The value of a node, cut after 4097 octets; undefined when it is absent. */
+  read(path: string): Promise<string | undefined>;
+  /** Names of a node's children; undefined when the node is absent. */
+  list(path: string): Promise<string[] | undefined>;
+}
+
+/** What a node must hold. */
+export interface NodeGuard {
+  readonly node: string;
+  readonly value: string;
+}
+
+/** Ends a watch. */
+export interface Watch {
+  remove(): Promise<void>;
+}
+
+/** The domain's own connection to xenstore. */
+export interface XenstorePort extends XenstoreReader {
+  /**
+   * Writes nodes below `directory` in one transaction, if its node `guard` still holds `value`: a directory that the
+   * toolstack removed is not made anew, and what it wrote meanwhile is not written over. Returns whether it wrote.
+   */
+  writeIf(directory: string, guard: NodeGuard, nodes: Readonly<Record<string, string>>): Promise<boolean>;
+  /** Makes a node that only `ownerDomid` (and dom0) can read and write. */
+  makePrivate(path: string, ownerDomid: number): Promise<void>;
+  /** Removes a node with its children; no error when it is absent. */
+  remove(path: string): Promise<void>;
+  /** Reads a consistent picture; repeated a few times when others write meanwhile. */
+  snapshot<T>(body: (reader: XenstoreReader) => Promise<T>): Promise<T>;
+  /** Calls `listener` at once and after each change at or below `path`; several changes may give one call. */
+  watch(path: string, listener: (changedPath: string) => void): Promise<Watch>;
+  isDomainIntroduced(domid: number): Promise<boolean>;
+}
+
+/** A module of the sound server. */
+export interface PulseModule {
+  readonly index: number;
+  readonly name: string;
+  readonly argument: string;
+}
+
+/** The sound server. All calls throw XenAudioError `pulse-down` when it does not answer. */
+export interface PulsePort {
+  readonly isUp: boolean;
+  modules(): Promise<PulseModule[]>;
+  /** Loads a module and makes sure it is there. Throws `pulse-refused` when the server did not load it. */
+  loadModule(name: string, argument: string): Promise<PulseModule>;
+  /** Unloads a module and makes sure it is gone; no error when it has gone before. */
+  unloadModule(module: PulseModule): Promise<void>;
+  /** Calls `listener` when the server came (back) or went; loaded modules must then be read again. */
+  onChange(listener: () => void): void;
+}
+
+/** Time, replaceable in tests. */
+export interface ClockPort {
+  /** Monotonic milliseconds. */
+  nowMs(): number;
+  /** Calls `listener` once after `delayMs`; the returned function cancels it. */
+  after(delayMs: number, listener: () => void): () => void;
+}
+
+/** A message, or how to make it when its level is wanted. */
+export type LogMessage = string | (() => string);
+
+/** One line per event; levels as in docs/architecture.md. */
+export interface LogPort {
+  /** Someone must look. */
+  error(topic: string, message: LogMessage): void;
+  /** Something went wrong and was recovered. */
+  warning(topic: string, message: LogMessage): void;
+  /** Life-cycle. */
+  info(topic: string, message: LogMessage): void;
+  debug(topic: string, message: LogMessage): void;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Emulator } from '../../emulator/client.js';
+import { OwnedProcess, runCommand, type CommandResult } from '../../lib/process.js';
+import { waitFor } from '../../lib/wait.js';
+
+const MAIN = fileURLToPath(new URL('../../../controller/main.js', import.meta.url));
+
+describe('xen-audiod', () => {
+  let directory: string;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'xa-'));
+  });
+
+  afterEach(async () => {
+    await rm(directory, { recursive: true });
+  });
+
+  const run = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CommandResult> =>
+    runCommand(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+
+  const configFile = async (text: string): Promise<string> => {
+    const path = join(directory, 'config.yaml');
+    await writeFile(path, text);
+    return path;
+  };
+
+  it('explains itself', async () => {
+    const help = await run(['--help']);
+    assert.deepEqual([help.code, help.stderr], [0, '']);
+    assert.match(help.stdout, /^Usage: xen-audiod/);
+    assert.match((await run(['--version'])).stdout, /^xen-audiod \d+\.\d+\.\d+\n$/);
+  });
+
+  it('refuses arguments it does not know', async () => {
+    const result = await run(['--colour']);
+
+    assert.equal(result.code, 2);
+    assert.match(result.stderr, /--colour/);
+    assert.match(result.stderr, /Try "xen-audiod --help"/);
+  });
+
+  it('refuses bad settings with place and expectation', async () => {
+    const path = await configFile('limits:\n  channelsMax: many\n');
+
+    for (const args of [
+      ['--check-config', '--config', path],
+      ['--config', path],
+    ]) {
+      const result = await run(args);
+      assert.equal(result.code, 2);
+      assert.equal(
+        result.stderr,
+        `xen-audiod: ${path}:2:3: limits.channelsMax: expected a number, found "many"\n`,
+      );
+    }
+  });
+
+  it('accepts good settings and misses a file that is named but absent', async () => {
+    assert.equal((await run(['--check-config', '--config', await configFile('logLevel: debug')])).code, 0);
+    const missing = await run(['--config', join(directory, 'absent.yaml')]);
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /absent\.yaml: cannot be read/);
+  });
+
+  it('says that there is no xenstore', async () => {
+    const result = await run(['--config', await configFile('')], {
+      XENSTORED_PATH: join(directory, 'nothing'),
+    });
+
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /^xen-audiod: xenstore cannot be opened/);
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`serves without a sound server until ${signal}, and leaves nothing behind`, async () => {
+      const emulator = await Emulator.start({ directory: join(directory, 'xen') });
+      const logFile = join(directory, 'log');
+      const text = `pulse:\n  server: unix:${join(directory, 'no-server')}\n`;
+      const before = await emulator.counts();
+      const daemon = OwnedProcess.start(
+        'xen-audiod',
+        process.execPath,
+        [MAIN, '--config', await configFile(text)],
+        { env: { ...emulator.environment('dom0'), HOME: directory }, logFile },
+      );
+      try {
+        await waitFor('the daemon', async () => (await readFile(logFile, 'utf8')).includes('serving vsnd'));
+
+        assert.deepEqual(await daemon.stop({ signal }), { code: 0, signal: null });
+
+        const log = await readFile(logFile, 'utf8');
+        assert.equal(log.match(/no sound server/g)?.length, 1);
+        await waitFor('the connection to go', async () => {
+          const { connections, watches } = (await emulator.counts()).domains['dom0'] ?? {};
+          return connections === before.domains['dom0']?.connections && watches === 0;
+        });
+        assert.equal((await emulator.counts()).nodes, before.nodes);
+      } finally {
+        await daemon.kill();
+        await emulator.stop();
+      }
+    });
+  }
+});

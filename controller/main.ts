@@ -3,14 +3,16 @@
 import { parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
 import { DEFAULT_CONFIG_PATH, readConfigFile } from './adapters/system/config-file.js';
+import { exitNow } from './adapters/system/exit.js';
 import { StreamLog } from './adapters/system/stream-log.js';
 import { hasCode, messageOf } from './util/errors.js';
+import { withTimeout } from './util/timeout.js';
 
 const EXIT_OK = 0;
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
-/** Longest orderly stop; systemd's own limit is much longer. */
-const STOP_TIMEOUT_MS = 10_000;
+/** Longest orderly stop. */
+const STOP_TIMEOUT_MS = 4_000;
 
 const HELP = `Usage: xen-audiod [OPTION]...
 Connects the vsnd sound cards of Xen guests to PulseAudio.
@@ -70,7 +72,7 @@ const serve = async (configPath: string | undefined): Promise<number> => {
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.once(name, () => {
       log.info('controller', `${name}: stopping, running streams play on`);
-      setTimeout(() => process.exit(EXIT_FAILURE), STOP_TIMEOUT_MS).unref();
+      setTimeout(() => exitNow(EXIT_FAILURE), STOP_TIMEOUT_MS).unref();
       stopping.abort();
     });
   }
@@ -80,8 +82,13 @@ const serve = async (configPath: string | undefined): Promise<number> => {
   } catch (error) {
     throw failure ?? error;
   }
+  // Stopped after a failure too: a watch loop that still waits would keep the process from ending.
+  try {
+    await withTimeout(controller.stop(), STOP_TIMEOUT_MS, 'stopping');
+  } catch (error) {
+    failure ??= error instanceof Error ? error : new Error(messageOf(error));
+  }
   if (failure !== undefined) throw failure;
-  await controller.stop();
   return EXIT_OK;
 };
 
@@ -101,14 +108,14 @@ const main = async (): Promise<number> => {
   return EXIT_OK;
 };
 
+let status: number;
 try {
-  process.exitCode = await main();
+  status = await main();
 } catch (error) {
-  if (hasCode(error, 'aborted')) process.exitCode = EXIT_OK;
+  if (hasCode(error, 'aborted')) status = EXIT_OK;
   else {
     complain(error);
-    process.exitCode = hasCode(error, 'config') ? EXIT_USAGE : EXIT_FAILURE;
+    status = hasCode(error, 'config') ? EXIT_USAGE : EXIT_FAILURE;
   }
 }
-// A call of libxenstore or the sound library that never returned must not keep a stopped daemon alive.
-process.exit();
+exitNow(status);

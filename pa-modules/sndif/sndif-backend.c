@@ -5,18 +5,16 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "sndif-evt-ring.h"
 #include "sndif-ring.h"
 #include "sndif-shbuf.h"
 #include "xen-io.h"
 
-/* A frontend may ask for so much work in a window; what is over waits for the next one. */
+/* A frontend may ask for so much work, requests and notifications, in a window; what is over waits for the next. */
 #define WINDOW_USEC 10000u
-#define WINDOW_REQUESTS 64u
+#define WINDOW_WORK 64u
 #define EVENT_SPACING_USEC 1000u
 /* Linux gives up on an answer after 3 s; an owner that takes longer than this is not coming back. */
 #define OWNER_LIMIT_USEC 2000000u
@@ -27,46 +25,34 @@
 #define SINK_LATENCY_MIN_USEC 2000u
 
 enum stream_state { STREAM_CLOSED, STREAM_OPEN, STREAM_RUNNING, STREAM_PAUSED };
-enum mailbox_state { MAILBOX_FREE, MAILBOX_POSTED, MAILBOX_TAKEN, MAILBOX_REPLIED };
 
 struct sndif_backend {
     struct sndif_backend_config config;
     pthread_t thread;
     bool thread_running;
     atomic_bool stop;
-    int owner_fd, wake_fd;
-
-    /* One command at a time passes between stream thread and owner; the state says whose turn it is. */
-    atomic_int mailbox;
-    struct sndif_backend_command command;
-    int reply_status;
-
-    /* News that ask for no reply pass beside it. */
-    atomic_uint_fast64_t latency_news_usec;
-    atomic_bool broken_news;
-    struct sndif_backend_command news; /* the owner's copy */
+    struct sndif_mailbox mailbox;
 
     /* everything below belongs to the stream thread */
     struct xen_io_map map;
     struct xen_io_evtchn evtchn;
     void *ring_page, *evt_page;
     int request_port, event_port;
-    bool request_masked;
+    bool request_masked, event_masked;
     struct sndif_ring_back ring;
     struct sndif_evt_back events;
 
     enum stream_state state;
     struct sndif_playback playback;
     struct sndif_shbuf_back shbuf;
-    bool broken, frontend_gone;
-    const char *broken_reason;
+    bool broken;
 
     struct xensnd_req request; /* the one being served */
     bool waiting, abandoned;   /* ... by the owner; ... and was answered with a time-out */
     uint64_t waiting_since_usec;
 
     uint64_t window_usec;
-    unsigned window_requests;
+    unsigned window_work;
     uint64_t next_event_bytes; /* periods */
     uint64_t served_wakeup;    /* feature-wakeup: the last value an event was sent for */
     uint64_t event_usec, review_usec, asked_usec;
@@ -79,82 +65,12 @@ static uint64_t now_usec(void) {
     return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
 }
 
-static void signal_fd(int fd) {
-    const uint64_t one = 1;
-    ssize_t r;
-
-    do
-        r = write(fd, &one, sizeof(one));
-    while (r < 0 && errno == EINTR);
-}
-
-static void drain_fd(int fd) {
-    uint64_t count;
-    ssize_t r;
-
-    do
-        r = read(fd, &count, sizeof(count));
-    while (r < 0 && errno == EINTR);
-}
-
-/* ---- the owner's side ---- */
-
-int sndif_backend_fd(const struct sndif_backend *backend) {
-    return backend->owner_fd;
-}
-
-struct sndif_backend_command *sndif_backend_next(struct sndif_backend *b) {
-    int posted = MAILBOX_POSTED;
-
-    drain_fd(b->owner_fd);
-    if (atomic_compare_exchange_strong(&b->mailbox, &posted, MAILBOX_TAKEN))
-        return &b->command;
-
-    memset(&b->news, 0, sizeof(b->news));
-    b->news.playback = &b->playback;
-    b->news.latency_usec = atomic_exchange(&b->latency_news_usec, 0);
-    if (b->news.latency_usec > 0) {
-        b->news.type = SNDIF_BACKEND_LATENCY;
-        return &b->news;
-    }
-    if (atomic_exchange(&b->broken_news, false)) {
-        b->news.type = SNDIF_BACKEND_BROKEN;
-        b->news.frontend_gone = b->frontend_gone;
-        b->news.reason = b->broken_reason;
-        return &b->news;
-    }
-    return NULL;
-}
-
-void sndif_backend_reply(struct sndif_backend *backend, int status) {
-    backend->reply_status = status;
-    atomic_store(&backend->mailbox, MAILBOX_REPLIED);
-    signal_fd(backend->wake_fd);
-}
-
-/* ---- commands, from the stream thread ---- */
-
-static bool post(struct sndif_backend *b, enum sndif_backend_command_type type, uint64_t latency_usec) {
-    if (atomic_load(&b->mailbox) != MAILBOX_FREE)
-        return false;
-
-    b->command.type = type;
-    b->command.playback = &b->playback;
-    b->command.latency_usec = latency_usec;
-    atomic_store(&b->mailbox, MAILBOX_POSTED);
-    signal_fd(b->owner_fd);
-    return true;
-}
-
 static void break_off(struct sndif_backend *b, const char *reason, bool frontend_gone) {
     if (b->broken)
         return;
 
     b->broken = true;
-    b->frontend_gone = frontend_gone;
-    b->broken_reason = reason;
-    atomic_store(&b->broken_news, true);
-    signal_fd(b->owner_fd);
+    sndif_mailbox_tell_broken(&b->mailbox, reason, frontend_gone);
 }
 
 /* ---- answers and events ---- */
@@ -220,8 +136,7 @@ static void review_latency(struct sndif_backend *b, uint64_t now) {
         wanted_usec = SINK_LATENCY_MIN_USEC;
     if (wanted_usec > b->asked_usec + b->asked_usec / 4 || wanted_usec < b->asked_usec - b->asked_usec / 4) {
         b->asked_usec = wanted_usec;
-        atomic_store(&b->latency_news_usec, wanted_usec);
-        signal_fd(b->owner_fd);
+        sndif_mailbox_tell_latency(&b->mailbox, wanted_usec);
     }
 }
 
@@ -245,7 +160,7 @@ static void report_position(struct sndif_backend *b, uint64_t now) {
 
 static void await_owner(struct sndif_backend *b, enum sndif_backend_command_type type,
                         uint64_t latency_usec) {
-    if (!post(b, type, latency_usec)) {
+    if (!sndif_mailbox_post(&b->mailbox, type, &b->playback, latency_usec)) {
         respond(b, -XEN_EBUSY, NULL);
         return;
     }
@@ -359,20 +274,20 @@ static void serve_volume(struct sndif_backend *b) {
         respond(b, -XEN_EINVAL, NULL);
         return;
     }
-    if (atomic_load(&b->mailbox) != MAILBOX_FREE) {
+    if (!sndif_mailbox_is_free(&b->mailbox)) {
         respond(b, -XEN_EBUSY, NULL);
         return;
     }
     if (b->request.operation == XENSND_OP_GET_VOLUME) {
         await_owner(b, SNDIF_BACKEND_GET_VOLUME, 0);
     } else if (is_volume) {
-        memcpy(b->command.millidecibel, (const uint8_t *) b->shbuf.data + offset, length);
+        memcpy(b->mailbox.command.millidecibel, (const uint8_t *) b->shbuf.data + offset, length);
         await_owner(b, SNDIF_BACKEND_SET_VOLUME, 0);
     } else {
         memcpy(muted, (const uint8_t *) b->shbuf.data + offset, length);
         for (uint32_t c = 0; c < params->channels; c++)
-            b->command.affected[c] = muted[c] != 0;
-        b->command.mute = b->request.operation == XENSND_OP_MUTE;
+            b->mailbox.command.affected[c] = muted[c] != 0;
+        b->mailbox.command.mute = b->request.operation == XENSND_OP_MUTE;
         await_owner(b, SNDIF_BACKEND_SET_MUTE, 0);
     }
 }
@@ -439,17 +354,15 @@ static int finish_get_volume(struct sndif_backend *b) {
     if (!b->shbuf.writable)
         return -XEN_EPERM;
 
-    memcpy((uint8_t *) b->shbuf.data + b->request.op.rw.offset, b->command.millidecibel,
+    memcpy((uint8_t *) b->shbuf.data + b->request.op.rw.offset, b->mailbox.command.millidecibel,
            b->request.op.rw.length);
     return 0;
 }
 
-static void finish_owner(struct sndif_backend *b, uint64_t now) {
-    const enum sndif_backend_command_type type = b->command.type;
+static void finish_owner(struct sndif_backend *b, int status, uint64_t now) {
+    const enum sndif_backend_command_type type = b->mailbox.command.type;
     const bool abandoned = b->abandoned;
-    int status = b->reply_status;
 
-    atomic_store(&b->mailbox, MAILBOX_FREE);
     b->waiting = false;
     b->abandoned = false;
     if (type == SNDIF_BACKEND_CLOSE) {
@@ -462,7 +375,8 @@ static void finish_owner(struct sndif_backend *b, uint64_t now) {
     } else if (type == SNDIF_BACKEND_OPEN && status < 0) {
         release_stream(b);
     } else if (type == SNDIF_BACKEND_OPEN && abandoned) {
-        post(b, SNDIF_BACKEND_CLOSE, 0); /* its frontend has been told that it failed */
+        sndif_mailbox_post(&b->mailbox, SNDIF_BACKEND_CLOSE, &b->playback,
+                           0); /* its frontend has been told that it failed */
         return;
     } else if (type == SNDIF_BACKEND_START || type == SNDIF_BACKEND_STOP) {
         finish_trigger(b, type, status, now);
@@ -474,8 +388,10 @@ static void finish_owner(struct sndif_backend *b, uint64_t now) {
 }
 
 static void check_owner(struct sndif_backend *b, uint64_t now) {
-    if (atomic_load(&b->mailbox) == MAILBOX_REPLIED)
-        finish_owner(b, now);
+    int status;
+
+    if (sndif_mailbox_take_reply(&b->mailbox, &status))
+        finish_owner(b, status, now);
 
     if (b->waiting && !b->abandoned && now > b->waiting_since_usec + OWNER_LIMIT_USEC) {
         respond(b, -XEN_ETIMEDOUT, NULL);
@@ -491,9 +407,9 @@ static bool may_serve(struct sndif_backend *b, uint64_t now) {
 
     if (now >= b->window_usec + WINDOW_USEC) {
         b->window_usec = now;
-        b->window_requests = 0;
+        b->window_work = 0;
     }
-    return b->window_requests < WINDOW_REQUESTS;
+    return b->window_work < WINDOW_WORK;
 }
 
 static void serve_ring(struct sndif_backend *b) {
@@ -506,21 +422,29 @@ static void serve_ring(struct sndif_backend *b) {
             break_off(b, "its request ring's producer index is impossible", false);
         if (got != SNDIF_RING_GOT)
             return;
-        b->window_requests++;
+        b->window_work++;
         serve(b, now);
         now = now_usec();
     }
 }
 
+/* A port stays masked until its work is done and the window has room: a flood stays in the guest. */
 static void take_ports(struct sndif_backend *b) {
     int port;
 
     while ((port = xen_io_evtchn_pending(&b->evtchn)) >= 0) {
-        if (port == b->request_port)
-            b->request_masked = true; /* until its work is done: a flood stays in the guest */
-        else
-            xen_io_evtchn_unmask(&b->evtchn, (uint32_t) port);
+        b->request_masked |= port == b->request_port;
+        b->event_masked |= port == b->event_port;
+        b->window_work++;
     }
+}
+
+static void unmask_ports(struct sndif_backend *b) {
+    if (b->request_masked)
+        xen_io_evtchn_unmask(&b->evtchn, (uint32_t) b->request_port);
+    if (b->event_masked)
+        xen_io_evtchn_unmask(&b->evtchn, (uint32_t) b->event_port);
+    b->request_masked = b->event_masked = false;
 }
 
 static void check_alive(struct sndif_backend *b) {
@@ -546,7 +470,7 @@ static uint64_t sleep_usec(struct sndif_backend *b, uint64_t now) {
     }
     if (b->waiting && !b->abandoned)
         sleep = OWNER_LIMIT_USEC < sleep ? OWNER_LIMIT_USEC : sleep;
-    else if (b->window_requests >= WINDOW_REQUESTS)
+    else if (b->window_work >= WINDOW_WORK)
         sleep = WINDOW_USEC < sleep ? WINDOW_USEC : sleep;
     return sleep;
 }
@@ -557,15 +481,12 @@ static bool settle(struct sndif_backend *b, uint64_t now) {
         return false;
     if (sndif_ring_back_final_check(&b->ring))
         return true;
-    if (b->request_masked) {
-        b->request_masked = false;
-        xen_io_evtchn_unmask(&b->evtchn, (uint32_t) b->request_port);
-    }
+    unmask_ports(b);
     return false;
 }
 
 static void wait_for_work(struct sndif_backend *b) {
-    struct pollfd fds[2] = {{.fd = b->wake_fd, .events = POLLIN},
+    struct pollfd fds[2] = {{.fd = b->mailbox.stream_fd, .events = POLLIN},
                             {.fd = xen_io_evtchn_fd(&b->evtchn), .events = POLLIN}};
     const uint64_t sleep = sleep_usec(b, now_usec());
     const struct timespec ts = {.tv_sec = (time_t) (sleep / 1000000u),
@@ -574,7 +495,7 @@ static void wait_for_work(struct sndif_backend *b) {
     if (ppoll(fds, b->broken ? 1 : 2, sleep == UINT64_MAX ? NULL : &ts, NULL) <= 0)
         return;
     if (fds[0].revents)
-        drain_fd(b->wake_fd);
+        sndif_mailbox_clear_stream(&b->mailbox);
     if (fds[1].revents)
         take_ports(b);
 }
@@ -597,6 +518,20 @@ static void *stream_thread(void *userdata) {
             wait_for_work(b);
     }
     return NULL;
+}
+
+/* ---- the owner's side ---- */
+
+int sndif_backend_fd(const struct sndif_backend *backend) {
+    return backend->mailbox.owner_fd;
+}
+
+struct sndif_backend_command *sndif_backend_next(struct sndif_backend *backend) {
+    return sndif_mailbox_next(&backend->mailbox);
+}
+
+void sndif_backend_reply(struct sndif_backend *backend, int status) {
+    sndif_mailbox_reply(&backend->mailbox, status);
 }
 
 /* ---- life ---- */
@@ -632,12 +567,6 @@ static int connect_frontend(struct sndif_backend *b, const char **what) {
 static int start_thread(struct sndif_backend *b, const char **what) {
     int r;
 
-    *what = "creating event descriptors";
-    b->owner_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    b->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->owner_fd < 0 || b->wake_fd < 0)
-        return -errno;
-
     *what = "starting the stream thread";
     if ((r = pthread_create(&b->thread, NULL, stream_thread, b)) != 0)
         return -r;
@@ -655,8 +584,9 @@ int sndif_backend_new(struct sndif_backend **backend, const struct sndif_backend
         return -ENOMEM;
 
     b->config = *config;
-    b->owner_fd = b->wake_fd = -1;
-    if ((r = connect_frontend(b, what)) < 0 || (r = start_thread(b, what)) < 0) {
+    *what = "creating event descriptors";
+    if ((r = sndif_mailbox_init(&b->mailbox)) < 0 || (r = connect_frontend(b, what)) < 0 ||
+        (r = start_thread(b, what)) < 0) {
         sndif_backend_free(b);
         return r;
     }
@@ -670,7 +600,7 @@ void sndif_backend_free(struct sndif_backend *b) {
 
     if (b->thread_running) {
         atomic_store(&b->stop, true);
-        signal_fd(b->wake_fd);
+        sndif_mailbox_wake_stream(&b->mailbox);
         pthread_join(b->thread, NULL);
     }
     release_stream(b);
@@ -678,9 +608,6 @@ void sndif_backend_free(struct sndif_backend *b) {
     xen_io_unmap_pages(&b->map, b->evt_page, 1);
     xen_io_unmap_pages(&b->map, b->ring_page, 1);
     xen_io_map_close(&b->map);
-    if (b->owner_fd >= 0)
-        close(b->owner_fd);
-    if (b->wake_fd >= 0)
-        close(b->wake_fd);
+    sndif_mailbox_done(&b->mailbox);
     free(b);
 }

@@ -16,6 +16,7 @@
  *     TRIGGER START ---------------> START ---------------------> uncorks
  */
 
+#include "sndif-mailbox.h"
 #include "sndif-params.h"
 #include "sndif-playback.h"
 
@@ -30,33 +31,6 @@ struct sndif_backend_config {
     void (*thread_started)(
         void *userdata); /* first thing in the stream thread, e.g. to become realtime; may be NULL */
     void *userdata;
-};
-
-enum sndif_backend_command_type {
-    SNDIF_BACKEND_OPEN,       /* playback: pull from it once started. Refusing it with -errno refuses OPEN */
-    SNDIF_BACKEND_START,      /* begin to pull */
-    SNDIF_BACKEND_STOP,       /* do not pull any more */
-    SNDIF_BACKEND_CLOSE,      /* forget playback, it is freed after the reply */
-    SNDIF_BACKEND_SET_VOLUME, /* millibel_tenths[channels] */
-    SNDIF_BACKEND_GET_VOLUME, /* fill them */
-    SNDIF_BACKEND_SET_MUTE,   /* muted[channels]: true where it changes, to mute_on */
-    SNDIF_BACKEND_LATENCY,    /* the frontend's buffer holds latency_usec: ask that of the sound server. Not
-                                 replied to */
-    SNDIF_BACKEND_BROKEN,     /* the frontend broke the protocol or is gone; nothing is served any more. Not
-                                 replied to */
-};
-
-#define SNDIF_BACKEND_CHANNELS_MAX 32u
-
-struct sndif_backend_command {
-    enum sndif_backend_command_type type;
-    struct sndif_playback *playback;
-    uint64_t latency_usec;
-    int32_t millidecibel[SNDIF_BACKEND_CHANNELS_MAX]; /* 0 is unchanged, sndif.h XENSND_OP_SET_VOLUME */
-    bool affected[SNDIF_BACKEND_CHANNELS_MAX];        /* SET_MUTE: channels that change */
-    bool mute;                                        /* SET_MUTE: to what */
-    bool frontend_gone;                               /* BROKEN: it died, rather than misbehaved */
-    const char *reason;                               /* BROKEN: static text */
 };
 
 /* Maps ring and event page, binds both channels, starts the thread. 0 or -errno with *what naming the step;

@@ -29,6 +29,14 @@ static uint64_t bytes_to_usec(const struct sndif_playback *playback, uint64_t by
     return bytes / playback->params.frame_bytes * 1000000u / playback->params.rate;
 }
 
+/* A pull that leaves less than this was nearly an underrun. */
+#define SLACK_LOW_USEC 1500u
+#define MARGIN_STEP_USEC 1000u
+#define MARGIN_MAX_USEC 40000u
+#define MARGIN_RELAX_USEC 60000000u
+/* A frontend that writes so late has stopped by itself; no margin would help. */
+#define LATE_BY_CHOICE_USEC 200000u
+
 /* ---- the clock: written by the audio thread, or by the stream thread while the other does not pull ---- */
 
 static void clock_publish(struct sndif_playback *playback, const struct sndif_playback_clock *clock) {
@@ -127,7 +135,9 @@ void sndif_playback_start(struct sndif_playback *playback, uint64_t now_usec) {
     clock_publish(playback, &clock);
     playback->base_bytes = playback->position_bytes;
     playback->position_usec = now_usec;
+    playback->write_usec = now_usec;
     atomic_store_explicit(&playback->starved, false, memory_order_relaxed);
+    atomic_store_explicit(&playback->slack_bytes, UINT64_MAX, memory_order_relaxed);
     playback->running = true;
 }
 
@@ -214,6 +224,26 @@ static void count_lateness(struct sndif_playback *playback, uint64_t start, uint
         atomic_fetch_add_explicit(&playback->stats.underruns, 1, memory_order_relaxed);
 }
 
+/* Data go on after a pull that left hardly any: more margin, by half of what there is; after a long quiet time, a little less. */
+static void adapt_margin(struct sndif_playback *playback, uint64_t now_usec) {
+    const uint64_t slack = atomic_exchange_explicit(&playback->slack_bytes, UINT64_MAX, memory_order_relaxed);
+    const uint64_t step = usec_to_bytes(playback, MARGIN_STEP_USEC);
+    const uint64_t most = usec_to_bytes(playback, MARGIN_MAX_USEC);
+    const uint64_t frame = playback->params.frame_bytes;
+
+    if (slack < usec_to_bytes(playback, SLACK_LOW_USEC) &&
+        now_usec < playback->write_usec + LATE_BY_CHOICE_USEC) {
+        const uint64_t half = playback->margin_bytes / 2 / frame * frame;
+
+        playback->margin_bytes = min_u64(playback->margin_bytes + max_u64(step, half), most);
+        playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
+    } else if (now_usec >= playback->relax_usec && playback->margin_bytes > 0) {
+        playback->margin_bytes -= min_u64(playback->margin_bytes, step);
+        playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
+    }
+    playback->write_usec = now_usec;
+}
+
 void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes, const void *samples,
                           uint32_t length_bytes, uint64_t now_usec) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
@@ -227,8 +257,10 @@ void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes
     /* the samples before the index that says they are there */
     atomic_store_explicit(&playback->write_bytes, end, memory_order_release);
 
-    if (playback->running)
+    if (playback->running) {
         count_lateness(playback, start, end);
+        adapt_margin(playback, now_usec);
+    }
     if (end > position)
         playback->fill_bytes = max_u64(playback->fill_bytes, end - position);
 }
@@ -271,7 +303,7 @@ uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_u
         return playback->position_bytes;
 
     clock = clock_read(playback);
-    target = clock_target(playback, &clock, now_usec);
+    target = clock_target(playback, &clock, now_usec) + playback->margin_bytes;
     end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
 
     /* A late pull lets the position run too far. It never goes back, nor stands still (ALSA would give up):
@@ -294,8 +326,9 @@ uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_
                                   uint64_t now_usec) {
     const uint64_t end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
     const struct sndif_playback_clock clock = clock_read(playback);
+    const uint64_t ahead_bytes = clock.read_bytes + playback->margin_bytes;
     uint64_t due_usec =
-        clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, clock.read_bytes));
+        clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, ahead_bytes));
 
     if (position_bytes >= end && playback->position_bytes < end)
         due_usec = max_u64(due_usec, clock.heard_usec != 0 ? clock_heard(playback, &clock, end)
@@ -359,6 +392,12 @@ static void follow_position(struct sndif_playback *playback, struct sndif_playba
     }
 }
 
+/* The least since the stream thread last took it. */
+static void note_slack(struct sndif_playback *playback, uint64_t slack_bytes) {
+    if (slack_bytes < atomic_load_explicit(&playback->slack_bytes, memory_order_relaxed))
+        atomic_store_explicit(&playback->slack_bytes, slack_bytes, memory_order_relaxed);
+}
+
 void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t length_bytes, uint64_t now_usec,
                          int64_t latency_usec) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
@@ -383,6 +422,8 @@ void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t leng
         atomic_store_explicit(&playback->starved, true, memory_order_relaxed);
     }
     playback->pulled_bytes = available < length_bytes ? 0 : playback->pulled_bytes + length_bytes;
+    if (clock.heard_usec != 0)
+        note_slack(playback, available_bytes(write_bytes, &clock) - available);
     if (available > 0) {
         clock.read_bytes += available;
         clock.at_usec = now_usec;

@@ -16,6 +16,9 @@
  *     ................|--------|----------------|------------------------|..........>  position
  *                           read_bytes      position                 write_bytes
  *
+ * Where threads are late, the position is made to run ahead a little more, until a pull always leaves something: a machine
+ * that keeps its times gets the least latency, one that stalls gets no gaps. The latency is reported as it is.
+ *
  * The position runs ahead of read_bytes between two pulls, by the time that has passed since the last one. So
  * a sink that pulls 50 ms at once finds 50 ms queued although the frontend's buffer holds 20 ms, and nobody
  * needs to know its block size.
@@ -51,13 +54,16 @@ struct sndif_playback {
     atomic_uint_fast64_t write_bytes;
     atomic_uint clock_seq;
     atomic_uint_fast64_t clock_read_bytes, clock_at_usec, clock_heard_usec;
-    atomic_bool starved; /* a pull has found too little since the last WRITE */
+    atomic_bool starved;              /* a pull has found too little since the last WRITE */
+    atomic_uint_fast64_t slack_bytes; /* least that a pull has left behind since the last WRITE */
 
     /* stream thread */
     bool running;
     uint64_t base_bytes; /* position at the last START: origin of the period grid */
     uint64_t position_bytes, position_usec;
-    uint64_t fill_bytes; /* most that the frontend's buffer has held lately */
+    uint64_t margin_bytes; /* how much the position runs ahead more than it must, against lateness */
+    uint64_t write_usec, relax_usec; /* last WRITE; when to try with less margin */
+    uint64_t fill_bytes;             /* most that the frontend's buffer has held lately */
 
     /* audio thread */
     uint64_t pulled_bytes; /* since the last silence: what may be pushed back */

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:?HOME must be set}/.cache}/xen-audio
 build=$root/build
 logs=$build/log
-private_node=$cache/node/node_modules
+private_bin=$cache/node/node_modules/.bin
 
 # die MESSAGE...: ends the command with a message that says what to do.
 die() {
@@ -52,14 +52,12 @@ node_is_new_enough() {
 # use_node: puts the private Node of an earlier setup first on PATH when the system has none that is new enough.
 use_node() {
     node_is_new_enough "$(command -v node || true)" && return 0
-    local binary
-    for binary in "$private_node"/node-linux-*/bin/node; do
-        if node_is_new_enough "$binary"; then
-            PATH=$(dirname "$binary"):$PATH
-            export PATH
-            return 0
-        fi
-    done
+    if node_is_new_enough "$private_bin/node"; then
+        PATH=$private_bin:$PATH
+        export PATH
+        hash -r
+        return 0
+    fi
     return 1
 }
 

@@ -2,8 +2,9 @@
 # shellcheck shell=bash disable=SC2154 # root and cache are common.sh's
 # Node and the npm packages. Sourced after common.sh and apt.sh.
 
-# install_node: the distribution's Node when it is new enough (Debian 13); else one of npm's own `node`
-# packages in the cache folder, because Debian 12 has Node 18.
+# install_node: the distribution's Node when it is new enough (Debian 13); else, because Debian 12 has Node 18, one
+# from the npm registry in the cache folder, with an npm of its own: Debian's node-gyp links what it builds with
+# Debian's libnode.
 install_node() {
     local machine
     local -a missing
@@ -17,7 +18,7 @@ install_node() {
         aarch64) machine=arm64 ;;
         *) die "Node 20.19 or later is needed and $(uname -m) has no ready one: install it and run this again" ;;
     esac
-    npm install --no-audit --no-fund --prefix "$cache/node" "node-linux-$machine@20"
+    npm install --no-audit --no-fund --prefix "$cache/node" "node-linux-$machine@20" npm@10 || return 1
     use_node || die "Node 20.19 or later is needed: install it and run this again"
 }
 
@@ -31,7 +32,7 @@ node_prefix() {
 
 # npm_stamp: prints what the installed npm packages depend on; native ones are built for one Node.
 npm_stamp() {
-    { cat "$root/package-lock.json"; node -p 'process.versions.modules + process.arch'; } | sha256sum | cut -d' ' -f1
+    { cat "$root/package-lock.json"; node -p 'process.execPath + process.version + process.arch'; } | sha256sum | cut -d' ' -f1
 }
 
 npm_is_current() {

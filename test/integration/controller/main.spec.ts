@@ -107,4 +107,33 @@ describe('xen-audiod', () => {
       }
     });
   }
+
+  it('ends when it is told to although xenstore has died under it', async () => {
+    const emulator = await Emulator.start({ directory: join(directory, 'xen') });
+    const logFile = join(directory, 'log');
+    const daemon = OwnedProcess.start(
+      'xen-audiod',
+      process.execPath,
+      [MAIN, '--config', await configFile('')],
+      {
+        env: {
+          ...emulator.environment('dom0'),
+          HOME: directory,
+          PULSE_SERVER: `unix:${directory}/no-server`,
+        },
+        logFile,
+      },
+    );
+    try {
+      await waitFor('the daemon', async () => (await readFile(logFile, 'utf8')).includes('serving vsnd'));
+      await emulator.stop();
+
+      const { signal } = await daemon.stop({ signal: 'SIGTERM' });
+
+      assert.equal(signal, null);
+    } finally {
+      await daemon.kill();
+      await emulator.stop();
+    }
+  });
 });

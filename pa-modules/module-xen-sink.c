@@ -405,7 +405,7 @@ static void refuse_card(struct userdata *u, char *reason) {
         free(reason);
         return;
     }
-    pa_log("Card vsnd-%u: %s. Playing nowhere until that changes.", u->bus.id.devid, reason);
+    pa_log("Card vsnd-%u: %s. Playing nowhere until that changes.", u->bus.card.id.devid, reason);
     free(u->refusal);
     u->refusal = reason;
 }
@@ -445,11 +445,11 @@ static char *card_complaint(const struct xenbus_stream_config *c, const pa_sampl
 static void publish(struct userdata *u) {
     struct xenbus_stream_config config;
     struct xenbus_transport transport;
-    char *error = driver_complaint(u->bus.id.devid);
+    char *error = driver_complaint(u->bus.card.id.devid);
     const char *what;
     int r;
 
-    if (!error && xenbus_front_find(&u->bus, 'p', &config, &error) == 0)
+    if (!error && xenbus_card_find(&u->bus.card, 'p', &config, &error) == 0)
         error = card_complaint(&config, &u->sink->sample_spec, u->format);
     if (error) {
         refuse_card(u, error);
@@ -478,7 +478,7 @@ static void follow_bus(struct userdata *u) {
             publish(u);
             break;
         case XENBUS_GO:
-            pa_log_info("Card vsnd-%u: connected to domain %u.", u->bus.id.devid, u->bus.backend_domid);
+            pa_log_info("Card vsnd-%u: connected to domain %u.", u->bus.card.id.devid, u->bus.backend_domid);
             free(u->refusal);
             u->refusal = NULL;
             pa_asyncmsgq_send(u->sink->asyncmsgq, PA_MSGOBJECT(u->sink), SINK_MESSAGE_LINK, NULL, 0, NULL);
@@ -486,7 +486,7 @@ static void follow_bus(struct userdata *u) {
             break;
         case XENBUS_LOST:
             pa_log_info("Card vsnd-%u: the backend has closed; playing nowhere until it returns.",
-                        u->bus.id.devid);
+                        u->bus.card.id.devid);
             unlink_backend(u);
             xenbus_front_closed(&u->bus);
             break;
@@ -522,7 +522,7 @@ static int module_process_msg_cb(pa_msgobject *o, int code, void *data, int64_t 
 
     /* the IO thread has left the failed stream alone since it posted this */
     pa_log("Card vsnd-%u: %s failed: %s (%s, %u Hz, %u channels, buffer of %u octets). Trying again.",
-           u->bus.id.devid, player->failure,
+           u->bus.card.id.devid, player->failure,
            player->failure_status ? pa_cstrerror(-player->failure_status) : "protocol error",
            player->format->name, player->rate, player->channels, player->buffer_bytes);
     unlink_backend(u);
@@ -589,7 +589,7 @@ static int choose_sample_spec(struct userdata *u, pa_modargs *ma, const struct x
         return -1;
     }
     if ((error = card_complaint(c, ss, u->format))) {
-        pa_log("Card vsnd-%u refuses these arguments: %s.", u->bus.id.devid, error);
+        pa_log("Card vsnd-%u refuses these arguments: %s.", u->bus.card.id.devid, error);
         free(error);
         return -1;
     }
@@ -621,15 +621,15 @@ static int choose_latency(struct userdata *u, pa_modargs *ma, const pa_sample_sp
 
 /* Reads the card if it is there; a card that comes later is checked when it is published. */
 static int read_card(struct userdata *u, struct xenbus_stream_config *config) {
-    char *error = driver_complaint(u->bus.id.devid);
-    int r = error ? -EBUSY : xenbus_front_find(&u->bus, 'p', config, &error);
+    char *error = driver_complaint(u->bus.card.id.devid);
+    int r = error ? -EBUSY : xenbus_card_find(&u->bus.card, 'p', config, &error);
 
     if (r == -ENOENT) {
-        pa_log_info("Card vsnd-%u is not there yet; waiting for it.", u->bus.id.devid);
+        pa_log_info("Card vsnd-%u is not there yet; waiting for it.", u->bus.card.id.devid);
         return 0;
     }
     if (r < 0)
-        pa_log("Card vsnd-%u: %s.", u->bus.id.devid, error ? error : pa_cstrerror(-r));
+        pa_log("Card vsnd-%u: %s.", u->bus.card.id.devid, error ? error : pa_cstrerror(-r));
     free(error);
     return r;
 }

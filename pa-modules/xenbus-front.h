@@ -11,9 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sndif-format.h"
-
-struct xs_handle;
+#include "xenbus-card.h"
 
 enum xenbus_state {
     XENBUS_UNKNOWN = 0, /* no such node */
@@ -23,21 +21,6 @@ enum xenbus_state {
     XENBUS_CONNECTED = 4,
     XENBUS_CLOSING = 5,
     XENBUS_CLOSED = 6,
-};
-
-/* A stream of a card: device=<devid>[/<pcm>/<stream>]. */
-struct xenbus_stream_id {
-    unsigned devid;
-    bool chosen; /* pcm and stream were given, not to be searched for */
-    unsigned pcm, stream;
-};
-
-/* What the card's nodes say of a stream, narrowed from card to device to stream. Absent: 0, or empty. */
-struct xenbus_stream_config {
-    uint64_t formats; /* bits 1 << id; 0: not given */
-    struct sndif_rates rates;
-    uint32_t channels_min, channels_max;
-    uint32_t buffer_bytes;
 };
 
 /* The backend's extensions, of which all are used. */
@@ -58,32 +41,17 @@ enum xenbus_news {
 };
 
 struct xenbus_front {
-    struct xs_handle *xs;
-    struct xenbus_stream_id id;
+    struct xenbus_card card;
     char *backend_path; /* watched, or NULL */
     uint32_t backend_domid;
     bool published, connected;
     struct xenbus_features features;
 };
 
-/* Parses "0", "2" or "0/1/0"; false for anything else. */
-bool xenbus_parse_stream_id(const char *text, struct xenbus_stream_id *id);
-
-/* The name of the kernel driver that holds card devid, malloc'd, or NULL. sysfs: normally "/sys". */
-char *xenbus_card_driver(const char *sysfs, unsigned devid);
-
 /* Connects to xenstore and watches the card. 0 or -errno; nothing is left on failure. */
 int xenbus_front_open(struct xenbus_front *front, const struct xenbus_stream_id *id);
 /* Leaves the card as Closed without our nodes. Safe on a zeroed struct and twice. */
 void xenbus_front_close(struct xenbus_front *front);
-
-/*
- * Finds the stream of the given type ('p' or 'c') and reads its configuration. 0; -ENOENT: there is no card
- * (yet); -ENODEV: the card has no such stream; -EINVAL: a node makes no sense. For the last two *error is a
- * malloc'd text.
- */
-int xenbus_front_find(struct xenbus_front *front, char type, struct xenbus_stream_config *config,
-                      char **error);
 
 /* Readable when xenbus_front_next has something to say. Do not read it. */
 int xenbus_front_fd(const struct xenbus_front *front);

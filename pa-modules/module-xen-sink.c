@@ -156,7 +156,8 @@ static void fill_buffer(struct userdata *u, pa_usec_t now) {
     struct sndif_player *player = &u->io.player;
     uint64_t left = sndif_player_left_bytes(player, now), wanted;
 
-    if (player->state == PLAYER_RUNNING && left == 0) {
+    /* not merely late, which costs nothing: the listener has heard the end */
+    if (player->state == PLAYER_RUNNING && left == 0 && sndif_player_heard_in_usec(player, now) == 0) {
         sndif_player_skip(player, now, SKIP_USEC);
         left = sndif_player_left_bytes(player, now);
     }

@@ -9,6 +9,8 @@
 #define QUEUE_USEC 1000000u
 /* A sink that has been dry for so long has stopped; what piled up meanwhile is not worth hearing. */
 #define STALL_USEC 250000u
+/* Data that come so soon after the end has been heard are still played: a late thread costs a gap, but no frame. */
+#define DRY_GRACE_USEC 100000u
 /* How often to look whether a sink has begun to pull at all. */
 #define UNHEARD_POLL_USEC 10000u
 #define HOLD_LIMIT_USEC 2000000u
@@ -251,8 +253,11 @@ void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes
     const uint64_t start = position_of_offset(playback, offset_bytes, write_bytes);
     const uint64_t end = start + length_bytes;
 
-    if (start > write_bytes)
+    /* a gap in the data is silence, but one that the position has left behind is no gap any more */
+    if (start > write_bytes && clock_read(playback).read_bytes < write_bytes)
         store(playback, write_bytes, NULL, (size_t) (start - write_bytes));
+    else if (start > write_bytes)
+        atomic_store_explicit(&playback->skip_bytes, start, memory_order_relaxed);
     store(playback, start, samples, length_bytes);
     /* the samples before the index that says they are there */
     atomic_store_explicit(&playback->write_bytes, end, memory_order_release);
@@ -378,7 +383,8 @@ static uint64_t available_bytes(uint64_t write_bytes, const struct sndif_playbac
 static void follow_position(struct sndif_playback *playback, struct sndif_playback_clock *clock,
                             uint64_t write_bytes, uint64_t now_usec) {
     const bool stalled = clock->heard_usec != 0 && now_usec > clock->heard_usec + STALL_USEC;
-    const bool dry = available_bytes(write_bytes, clock) == 0 && now_usec >= clock->heard_usec;
+    const uint64_t dry_usec = clock->heard_usec != 0 ? clock->heard_usec : clock->at_usec;
+    const bool dry = available_bytes(write_bytes, clock) == 0 && now_usec >= dry_usec + DRY_GRACE_USEC;
 
     if (stalled || dry) {
         if (clock->heard_usec != 0)
@@ -404,6 +410,8 @@ void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t leng
     struct sndif_playback_clock clock = clock_read(playback);
     size_t available;
 
+    clock.read_bytes =
+        max_u64(clock.read_bytes, atomic_load_explicit(&playback->skip_bytes, memory_order_relaxed));
     follow_position(playback, &clock, write_bytes, now_usec);
     available = (size_t) min_u64(available_bytes(write_bytes, &clock), length_bytes);
 

@@ -54,6 +54,7 @@ struct sndif_playback {
     atomic_uint_fast64_t write_bytes;
     atomic_uint clock_seq;
     atomic_uint_fast64_t clock_read_bytes, clock_at_usec, clock_heard_usec;
+    atomic_uint_fast64_t skip_bytes;  /* the frontend went on here after an underrun: read on from there */
     atomic_bool starved;              /* a pull has found too little since the last WRITE */
     atomic_uint_fast64_t slack_bytes; /* least that a pull has left behind since the last WRITE */
 

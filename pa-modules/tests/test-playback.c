@@ -24,6 +24,7 @@ struct world {
     size_t heard_frames;
     uint64_t last_heard_usec; /* when the last frame that was no silence is heard */
     uint64_t sink_next_usec, sink_block_usec;
+    uint64_t sink_sleeps_until_usec; /* then it catches up, a block each millisecond */
 };
 
 static void world_init(struct world *w, unsigned buffer_ms, unsigned period_ms, unsigned block_ms,
@@ -94,7 +95,7 @@ static void run(struct world *w, unsigned ms, uint64_t fill_bytes, uint32_t tota
             write_frames(w, (uint32_t) wanted);
         }
         w->now_usec += MSEC;
-        if (w->now_usec >= w->sink_next_usec)
+        if (w->now_usec >= w->sink_next_usec && w->now_usec >= w->sink_sleeps_until_usec)
             sink_turn(w);
     }
 }
@@ -380,6 +381,47 @@ static void floats_that_are_no_numbers_become_silence(void) {
     sndif_playback_done(&playback);
 }
 
+/* Frontend and sink oversleep at random, then keep their times again. */
+static void after_any_stalls_all_is_well_again(void) {
+    for (unsigned long long first = 1; first <= 200; first++) {
+        unsigned long long seed = first;
+        struct world w;
+        uint32_t before = 0;
+        uint64_t latency_usec;
+
+        CHECK_ROW("seed %llu", first);
+        world_init(&w, 340, 0, 5, false);
+        write_frames(&w, RATE / 100);
+        sndif_playback_start(&w.playback, w.now_usec);
+        for (unsigned i = 0; i < 40; i++) {
+            run(&w, 1 + (unsigned) (check_random(&seed) % 100), MS_BYTES(10), 20 * RATE);
+            switch (check_random(&seed) % 3) {
+                case 0: /* the frontend */
+                    run(&w, (unsigned) (check_random(&seed) % 60), 0, 0);
+                    break;
+                case 1: /* the sink, which then plays what it missed */
+                    w.sink_sleeps_until_usec = w.now_usec + check_random(&seed) % 400 * MSEC;
+                    break;
+                default: /* the sink, which goes on from then, as after a suspend */
+                    if (w.sink_next_usec < w.now_usec + 10 * MSEC)
+                        w.sink_next_usec = w.now_usec + check_random(&seed) % 400 * MSEC;
+            }
+        }
+        run(&w, 1500, MS_BYTES(10), 20 * RATE);
+        latency_usec =
+            sndif_playback_latency_usec(&w.playback, atomic_load(&w.playback.write_bytes), w.now_usec);
+        CHECK(latency_usec < 100 * MSEC);
+        for (size_t i = 0; i < w.heard_frames; i++) {
+            if (w.heard[i] == 0)
+                continue;
+            if (!CHECK(w.heard[i] > before)) /* nothing twice, nothing out of order */
+                break;
+            before = w.heard[i];
+        }
+        world_done(&w);
+    }
+}
+
 int main(void) {
     static const struct check_test tests[] = {
         {"blocks of any size lose nothing of a small buffer", blocks_of_any_size_lose_nothing},
@@ -393,6 +435,7 @@ int main(void) {
         {"without a sink time passes", without_a_sink_time_passes},
         {"a stalled sink is rejoined without its backlog", a_stalled_sink_is_rejoined_without_its_backlog},
         {"the position never goes back", the_position_never_goes_back},
+        {"after any stalls all is well again", after_any_stalls_all_is_well_again},
         {"what is pushed back is pulled again", what_is_pushed_back_is_pulled_again},
         {"floats that are no numbers become silence", floats_that_are_no_numbers_become_silence},
     };

@@ -42,7 +42,7 @@ PA_MODULE_USAGE("domid=<the guest's> devid=<card> pcm=<device> stream=<stream> "
                 "guest=<name> uuid=<of the VM> "
                 "formats=<list as in sample-formats> rates=<list as in sample-rates, empty: any> "
                 "rate_min=<Hz> rate_max=<Hz> channels_min=<number> channels_max=<number> buffer_max=<octets> "
-                "linux_quirks=<0|1> latency=<0|1> wakeup=<0|1> alive=<0|1> "
+                "linux_quirks=<0|1> latency=<0|1> wakeup=<0|1> rewind=<0|1> alive=<0|1> "
                 "sink=<sink to play on, the default if omitted> "
                 "control=<xenstore directory for state and counters>");
 
@@ -58,7 +58,8 @@ static const char *const valid_modargs[] = {
     "guest",      "uuid",          "formats",      "rates",
     "rate_min",   "rate_max",      "channels_min", "channels_max",
     "buffer_max", "linux_quirks",  "latency",      "wakeup",
-    "alive",      "sink",          "control",      NULL};
+    "rewind",     "alive",         "sink",         "control",
+    NULL};
 
 struct userdata {
     pa_core *core;
@@ -329,6 +330,13 @@ static int set_mute(struct userdata *u, const struct sndif_backend_command *c) {
     return 0;
 }
 
+/* The guest is told a number only; the reason stands here. */
+static void refused(struct userdata *u, const struct sndif_backend_command *c) {
+    if (pa_log_ratelimit(PA_LOG_WARN))
+        pa_log_warn("Guest %s, vsnd-%u/%u/%u: its OPEN is refused: %s.", u->guest, u->devid, u->pcm,
+                    u->stream, c->reason);
+}
+
 static void broken(struct userdata *u, const struct sndif_backend_command *c) {
     char text[128];
 
@@ -360,6 +368,7 @@ static int carry_out(struct userdata *u, struct sndif_backend_command *c) {
         case SNDIF_BACKEND_SET_MUTE:
             return set_mute(u, c);
         case SNDIF_BACKEND_LATENCY:
+        case SNDIF_BACKEND_REFUSED:
         case SNDIF_BACKEND_BROKEN:
             break;
     }
@@ -375,6 +384,8 @@ static void backend_event_cb(pa_mainloop_api *a, pa_io_event *e, int fd, pa_io_e
     while ((c = sndif_backend_next(u->backend))) {
         if (c->type == SNDIF_BACKEND_LATENCY)
             ask_latency(u, c->latency_usec);
+        else if (c->type == SNDIF_BACKEND_REFUSED)
+            refused(u, c);
         else if (c->type == SNDIF_BACKEND_BROKEN)
             broken(u, c);
         else
@@ -442,7 +453,7 @@ static int parse_arguments(struct userdata *u, pa_modargs *ma) {
         xen_pa_need_number(ma, "evt_event_channel", 1, UINT32_MAX, &c->evt_event_channel) < 0 ||
         get_flag(ma, "linux_quirks", &c->linux_quirks) < 0 ||
         get_flag(ma, "latency", &c->feature_latency) < 0 || get_flag(ma, "wakeup", &c->feature_wakeup) < 0 ||
-        get_flag(ma, "alive", &c->feature_alive) < 0)
+        get_flag(ma, "rewind", &c->feature_rewind) < 0 || get_flag(ma, "alive", &c->feature_alive) < 0)
         return -1;
 
     u->guest = pa_sprintf_malloc("%s", pa_modargs_get_value(ma, "guest", "Xen guest"));

@@ -22,6 +22,7 @@
 #include <pulsecore/module.h>
 #include <pulsecore/msgobject.h>
 #include <pulsecore/rtpoll.h>
+#include <pulsecore/shared.h>
 #include <pulsecore/sink.h>
 #include <pulsecore/thread-mq.h>
 #include <pulsecore/thread.h>
@@ -49,6 +50,11 @@ PA_MODULE_USAGE("sink_name=<name of the sink> "
 #define BUFFER_BYTES_MAX (4u * 1024u * 1024u)
 #define DEFAULT_MIN_LATENCY_MSEC 5u
 #define LATENCY_MSEC_MAX 10000u
+/* More than any sink in dom0 delays what it has been given. */
+#define DOWNSTREAM_USEC_MAX (1 * PA_USEC_PER_SEC)
+#define RATE_MIN 8000u
+#define RATE_MAX 192000u
+#define CHANNELS_MAX 8u
 /* A stream that has been idle for so long is closed, its buffer unmapped in dom0. */
 #define IDLE_CLOSE_USEC (5 * PA_USEC_PER_SEC)
 /* How far after the position to write on after an underrun: the way of a WRITE to dom0. */
@@ -87,6 +93,7 @@ struct userdata {
     pa_usec_t min_latency_usec, max_latency_usec;
 
     /* main thread */
+    char *claim; /* key of the card in the core's shared properties */
     struct xenbus_front bus;
     pa_io_event *bus_event;
     pa_time_event *reconnect_event;
@@ -154,20 +161,24 @@ static void render_piece(struct userdata *u, uint64_t *wanted_bytes) {
 
 static void fill_buffer(struct userdata *u, pa_usec_t now) {
     struct sndif_player *player = &u->io.player;
+    const bool running = player->state == PLAYER_RUNNING;
+    const uint64_t half = u->io.target_bytes / 2;
     uint64_t left = sndif_player_left_bytes(player, now), wanted;
 
     /* not merely late, which costs nothing: the listener has heard the end */
-    if (player->state == PLAYER_RUNNING && left == 0 && sndif_player_heard_in_usec(player, now) == 0) {
+    if (running && left == 0 && sndif_player_heard_in_usec(player, now) == 0) {
         sndif_player_skip(player, now, SKIP_USEC);
         left = sndif_player_left_bytes(player, now);
     }
-    if (left >= u->io.target_bytes ||
-        (player->state == PLAYER_RUNNING && left > u->io.target_bytes / 2 + player->frame_bytes))
+    if (left >= u->io.target_bytes || (running && left > half + player->frame_bytes)) {
+        if (running) /* what the clients ask for may have changed since the last WRITE */
+            sndif_player_wake_at_now(player, player->write_bytes - half);
         return;
+    }
 
     wanted = u->io.target_bytes - left;
     /* before the WRITE that makes the backend look at it */
-    sndif_player_wake_at(player, player->write_bytes + wanted - u->io.target_bytes / 2);
+    sndif_player_wake_at(player, player->write_bytes + wanted - half);
     while (wanted > 0)
         render_piece(u, &wanted);
 }
@@ -325,8 +336,9 @@ static void update_target(struct userdata *u) {
     size_t bytes = pa_usec_to_bytes(requested_latency(u), &u->sink->sample_spec);
 
     u->io.target_bytes = PA_MIN(bytes, u->buffer_bytes);
+    /* PulseAudio takes an input for drained when its history has passed through: all that is not yet heard must fit in */
     pa_sink_set_max_rewind_within_thread(
-        u->sink, u->io.linked && u->io.player.feature_rewind ? u->io.target_bytes : 0);
+        u->sink, u->buffer_bytes + pa_usec_to_bytes(DOWNSTREAM_USEC_MAX, &u->sink->sample_spec));
     pa_sink_set_max_request_within_thread(u->sink, u->io.target_bytes);
 }
 
@@ -398,6 +410,10 @@ static void unlink_backend(struct userdata *u) {
     if (u->granted)
         sndif_frontend_done(&u->front);
     u->granted = false;
+    /* what it waits for has happened another way */
+    if (u->reconnect_event)
+        u->core->mainloop->time_free(u->reconnect_event);
+    u->reconnect_event = NULL;
 }
 
 /* Says why the card cannot be used, once for each reason. */
@@ -433,13 +449,18 @@ static char *card_complaint(const struct xenbus_stream_config *c, const pa_sampl
     int r = 0;
 
     if (c->formats && !(c->formats & (UINT64_C(1) << f->id)))
-        r = asprintf(&text, "format %s is not among its sample-formats", f->name);
+        r = asprintf(
+            &text, "format %s is not among its sample-formats; choose another with format=, or add it there",
+            f->name);
     else if (!sndif_rates_has(&c->rates, ss->rate))
-        r = asprintf(&text, "rate %u Hz is not among its sample-rates", ss->rate);
+        r = asprintf(&text,
+                     "rate %u Hz is not among its sample-rates; choose another with rate=, or add it there",
+                     ss->rate);
     else if ((c->channels_min && ss->channels < c->channels_min) ||
              (c->channels_max && ss->channels > c->channels_max))
-        r = asprintf(&text, "%u channels are not within its %u to %u", ss->channels, c->channels_min,
-                     c->channels_max);
+        r = asprintf(&text, "%u channels are not within its %u to %u; choose another number with channels=",
+                     ss->channels, c->channels_min ? c->channels_min : 1,
+                     c->channels_max ? c->channels_max : CHANNELS_MAX);
     return r < 0 ? NULL : text;
 }
 
@@ -486,7 +507,9 @@ static void follow_bus(struct userdata *u) {
             u->linked = true;
             break;
         case XENBUS_LOST:
-            pa_log_info("Card vsnd-%u: the backend has closed; playing nowhere until it returns.",
+            pa_log_info("Card vsnd-%u: the backend has closed; playing nowhere until it returns. If it does "
+                        "not, the log "
+                        "of xen-audiod in the backend's domain says why.",
                         u->bus.card.id.devid);
             unlink_backend(u);
             xenbus_front_closed(&u->bus);
@@ -527,8 +550,7 @@ static int module_process_msg_cb(pa_msgobject *o, int code, void *data, int64_t 
            player->failure_status ? pa_cstrerror(-player->failure_status) : "protocol error",
            player->format->name, player->rate, player->channels, player->buffer_bytes);
     unlink_backend(u);
-    if (!u->reconnect_event)
-        u->reconnect_event = pa_core_rttime_new(u->core, pa_rtclock_now() + RECONNECT_USEC, reconnect_cb, u);
+    u->reconnect_event = pa_core_rttime_new(u->core, pa_rtclock_now() + RECONNECT_USEC, reconnect_cb, u);
     return 0;
 }
 
@@ -553,6 +575,20 @@ static pa_sample_format_t choose_format(uint64_t formats, pa_sample_format_t pre
     return PA_SAMPLE_S16LE;
 }
 
+/* Each argument by itself, so that the message names the one that is wrong. */
+static int check_number_arguments(pa_modargs *ma) {
+    const char *format = pa_modargs_get_value(ma, "format", NULL);
+    uint32_t ignored = 0;
+
+    if (format && pa_parse_sample_format(format) == PA_SAMPLE_INVALID) {
+        pa_log("format=%s: no such sample format; expected one as in \"s16le\".", format);
+        return -1;
+    }
+    if (xen_pa_get_number(ma, "rate", RATE_MIN, RATE_MAX, &ignored) < 0)
+        return -1;
+    return xen_pa_get_number(ma, "channels", 1, CHANNELS_MAX, &ignored);
+}
+
 /* The arguments win; what they leave open is chosen from what the card offers, nearest to the server's
  * default. */
 static int choose_sample_spec(struct userdata *u, pa_modargs *ma, const struct xenbus_stream_config *c,
@@ -566,14 +602,17 @@ static int choose_sample_spec(struct userdata *u, pa_modargs *ma, const struct x
     ss->rate = choose_rate(&c->rates, ss->rate);
     channels = c->channels_max && ss->channels > c->channels_max ? c->channels_max : ss->channels;
     channels = c->channels_min && channels < c->channels_min ? c->channels_min : channels;
-    if (channels != ss->channels) {
+    if (channels != ss->channels ||
+        channels > 2) { /* sndif counts channels only; both sides take ALSA's order */
         ss->channels = (uint8_t) PA_MIN(channels, PA_CHANNELS_MAX);
-        pa_channel_map_init_extend(map, ss->channels, PA_CHANNEL_MAP_DEFAULT);
+        pa_channel_map_init_extend(map, ss->channels, PA_CHANNEL_MAP_ALSA);
     }
-    if (pa_modargs_get_sample_spec_and_channel_map(ma, ss, map, PA_CHANNEL_MAP_DEFAULT) < 0) {
-        pa_log("Invalid format=, rate=, channels= or channel_map=: a format as \"s16le\", a rate in Hz, 1 to "
-               "8 channels, "
-               "and as many positions as channels are expected.");
+    if (check_number_arguments(ma) < 0)
+        return -1;
+    if (pa_modargs_get_sample_spec_and_channel_map(ma, ss, map, PA_CHANNEL_MAP_ALSA) < 0) {
+        pa_log(
+            "channel_map=%s: expected as many positions as channels (%u), as in \"front-left,front-right\".",
+            pa_strnull(pa_modargs_get_value(ma, "channel_map", NULL)), ss->channels);
         return -1;
     }
     u->format = xen_pa_format_to_sndif(ss->format);
@@ -582,11 +621,6 @@ static int choose_sample_spec(struct userdata *u, pa_modargs *ma, const struct x
                "s32be, "
                "float32le, float32be, ulaw, alaw can.",
                pa_sample_format_to_string(ss->format));
-        return -1;
-    }
-    if (ss->rate < 8000 || ss->rate > 192000 || ss->channels > 8) {
-        pa_log("rate=%u channels=%u: expected 8000 to 192000 Hz and 1 to 8 channels.", ss->rate,
-               ss->channels);
         return -1;
     }
     if ((error = card_complaint(c, ss, u->format))) {
@@ -635,6 +669,23 @@ static int read_card(struct userdata *u, struct xenbus_stream_config *config) {
     return r;
 }
 
+/* A card has one state node, so one module: a second would take the first for a process that died. */
+static int claim_card(struct userdata *u, unsigned devid) {
+    char key[32];
+    pa_module *holder;
+
+    pa_snprintf(key, sizeof(key), "xen-audio-vsnd-%u", devid);
+    if ((holder = pa_shared_get(u->core, key))) {
+        pa_log(
+            "Card vsnd-%u is used by module #%u already: unload that, or choose another card with device=.",
+            devid, holder->index);
+        return -1;
+    }
+    pa_shared_set(u->core, key, u->module);
+    u->claim = pa_xstrdup(key);
+    return 0;
+}
+
 static int open_card(struct userdata *u, pa_modargs *ma) {
     const char *device = pa_modargs_get_value(ma, "device", "0");
     struct xenbus_stream_id id;
@@ -646,6 +697,8 @@ static int open_card(struct userdata *u, pa_modargs *ma) {
             device);
         return -1;
     }
+    if (claim_card(u, id.devid) < 0)
+        return -1;
     if ((r = xenbus_front_open(&u->bus, &id)) < 0) {
         pa_log(
             "Connecting to xenstore failed: %s. Is this a Xen guest, and may this user open /dev/xen/xenbus?",
@@ -663,6 +716,7 @@ static int create_sink(struct userdata *u, pa_modargs *ma, const pa_sample_spec 
     data.driver = __FILE__;
     data.module = u->module;
     pa_sink_new_data_set_name(&data, pa_modargs_get_value(ma, "sink_name", DEFAULT_SINK_NAME));
+    data.namereg_fail = pa_modargs_get_value(ma, "sink_name", NULL) != NULL;
     pa_sink_new_data_set_sample_spec(&data, ss);
     pa_sink_new_data_set_channel_map(&data, map);
     pa_proplist_sets(data.proplist, PA_PROP_DEVICE_DESCRIPTION, _("Xen Audio"));
@@ -770,6 +824,9 @@ void pa__done(pa_module *m) {
     if (u->rtpoll)
         pa_rtpoll_free(u->rtpoll);
     xenbus_front_close(&u->bus);
+    if (u->claim)
+        pa_shared_remove(u->core, u->claim);
+    pa_xfree(u->claim);
     free(u->refusal);
     pa_xfree(u);
     m->userdata = NULL;

@@ -186,10 +186,14 @@ int xenbus_card_find(struct xenbus_card *card, char type, struct xenbus_stream_c
 
     if (!search_stream(card, type)) {
         if (card->id.chosen)
-            complain(error, "device/vsnd/%u/%u/%u is no %s stream", card->id.devid, card->id.pcm,
-                     card->id.stream, kind);
+            complain(error,
+                     "device/vsnd/%u/%u/%u is no %s stream; choose another with device=", card->id.devid,
+                     card->id.pcm, card->id.stream, kind);
         else
-            complain(error, "device/vsnd/%u has no %s stream", card->id.devid, kind);
+            complain(error,
+                     "device/vsnd/%u has no %s stream; add one to its vsnd= line, or choose another card "
+                     "with device=",
+                     card->id.devid, kind);
         return -ENODEV;
     }
     snprintf(level[0], sizeof(level[0]), "%u/", card->id.pcm);

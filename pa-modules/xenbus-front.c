@@ -178,7 +178,7 @@ struct our_node {
     uint32_t value; /* 0: not written */
 };
 
-#define OUR_NODES 8
+#define OUR_NODES 9
 
 static void our_nodes(const struct xenbus_front *front, const struct xenbus_transport *transport,
                       struct our_node nodes[OUR_NODES]) {
@@ -190,6 +190,7 @@ static void our_nodes(const struct xenbus_front *front, const struct xenbus_tran
         {"version", false, 2},
         {"feature-latency", false, front->features.latency},
         {"feature-wakeup", false, front->features.wakeup},
+        {"feature-rewind", false, front->features.rewind},
         {"feature-alive", false, 1},
     };
 

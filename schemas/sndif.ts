@@ -79,6 +79,7 @@ export interface CardConfig {
   readonly linuxQuirks: boolean;
   readonly latency: boolean;
   readonly wakeup: boolean;
+  readonly rewind: boolean;
   readonly alive: boolean;
   readonly streams: readonly StreamConfig[];
 }

@@ -66,7 +66,13 @@ export class StreamSet {
     } catch (error) {
       const state = await this.context.xenstore.read(`${control}/state`);
       if (!hasCode(error, 'pulse-refused') || state === undefined) throw error;
-      throw new XenAudioError('pulse-refused', `its module says ${quoted(state, 256)}`, { cause: error });
+      throw new XenAudioError(
+        'pulse-refused',
+        `its module says ${quoted(state, 256)}, loaded with ${argument}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 

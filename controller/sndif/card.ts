@@ -57,6 +57,7 @@ export const tryParseCard = (raw: RawCard): Parsed<CardConfig> => {
       linuxQuirks: card.value.version === undefined,
       latency: card.value['feature-latency'],
       wakeup: card.value['feature-wakeup'],
+      rewind: card.value['feature-rewind'],
       alive: card.value['feature-alive'],
       streams,
     },

@@ -32,6 +32,7 @@ export const backendModuleArguments = (setup: BackendModuleSetup): ModuleArgumen
   linux_quirks: flag(setup.card.linuxQuirks),
   latency: flag(setup.card.latency),
   wakeup: flag(setup.card.wakeup),
+  rewind: flag(setup.card.rewind),
   alive: flag(setup.card.alive),
   ...(setup.sink === undefined ? {} : { sink: setup.sink }),
   control: setup.controlPath,

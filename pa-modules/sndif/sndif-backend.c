@@ -177,7 +177,7 @@ static void release_stream(struct sndif_backend *b) {
 
 static void serve_open(struct sndif_backend *b) {
     struct sndif_params params;
-    const char *reason;
+    const char *reason = "no memory";
     int r;
 
     if (b->state != STREAM_CLOSED) {
@@ -197,6 +197,7 @@ static void serve_open(struct sndif_backend *b) {
         r = sndif_playback_init(&b->playback, &params, b->config.linux_quirks);
     if (r < 0) {
         sndif_shbuf_back_unmap(&b->shbuf, &b->map);
+        sndif_mailbox_tell_refused(&b->mailbox, reason);
         respond(b, r, NULL);
         return;
     }
@@ -209,13 +210,25 @@ static void serve_open(struct sndif_backend *b) {
 static void serve_write(struct sndif_backend *b, uint64_t now) {
     const uint32_t offset = b->request.op.rw.offset, length = b->request.op.rw.length;
     const struct sndif_params *params = &b->playback.params;
+    const uint8_t *samples = (const uint8_t *) b->shbuf.data + offset;
+    uint64_t position;
 
     if (b->state == STREAM_CLOSED ||
         !sndif_params_check_range(params->buffer_bytes, params->frame_bytes, offset, length)) {
         respond(b, -XEN_EINVAL, NULL);
         return;
     }
-    sndif_playback_write(&b->playback, offset, (const uint8_t *) b->shbuf.data + offset, length, now);
+    if (!b->config.feature_rewind) {
+        sndif_playback_write(&b->playback, offset, samples, length, now);
+        respond(b, 0, NULL);
+        return;
+    }
+    memcpy(&position, (const uint8_t *) &b->request + SNDIF_WRITE_POSITION_OFFSET, sizeof(position));
+    if (!sndif_playback_may_write_at(&b->playback, position)) {
+        respond(b, -XEN_EINVAL, NULL);
+        return;
+    }
+    sndif_playback_write_at(&b->playback, position, samples, length, now);
     respond(b, 0, NULL);
 }
 

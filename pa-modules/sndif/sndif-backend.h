@@ -27,7 +27,7 @@ struct sndif_backend_config {
     uint32_t ring_ref, event_channel, evt_ring_ref, evt_event_channel;
     struct sndif_caps caps;
     bool linux_quirks; /* the frontend wrote no `version` */
-    bool feature_latency, feature_wakeup, feature_alive;
+    bool feature_latency, feature_wakeup, feature_rewind, feature_alive;
     void (*thread_started)(
         void *userdata); /* first thing in the stream thread, e.g. to become realtime; may be NULL */
     void *userdata;

@@ -76,6 +76,11 @@ void sndif_mailbox_tell_latency(struct sndif_mailbox *mailbox, uint64_t latency_
     signal_fd(mailbox->owner_fd);
 }
 
+void sndif_mailbox_tell_refused(struct sndif_mailbox *mailbox, const char *reason) {
+    atomic_store(&mailbox->refusal, reason);
+    signal_fd(mailbox->owner_fd);
+}
+
 void sndif_mailbox_tell_broken(struct sndif_mailbox *mailbox, const char *reason, bool frontend_gone) {
     mailbox->reason = reason;
     atomic_store(&mailbox->broken, frontend_gone ? BROKEN_GONE : BROKEN_PROTOCOL);
@@ -104,6 +109,10 @@ struct sndif_backend_command *sndif_mailbox_next(struct sndif_mailbox *mailbox) 
     memset(news, 0, sizeof(*news));
     if ((news->latency_usec = atomic_exchange(&mailbox->latency_usec, 0)) > 0) {
         news->type = SNDIF_BACKEND_LATENCY;
+        return news;
+    }
+    if ((news->reason = atomic_exchange(&mailbox->refusal, NULL))) {
+        news->type = SNDIF_BACKEND_REFUSED;
         return news;
     }
     if ((broken = atomic_exchange(&mailbox->broken, BROKEN_NOT)) != BROKEN_NOT) {

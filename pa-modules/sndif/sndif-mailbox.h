@@ -23,6 +23,7 @@ enum sndif_backend_command_type {
     SNDIF_BACKEND_SET_MUTE,   /* muted[channels]: true where it changes, to mute_on */
     SNDIF_BACKEND_LATENCY,    /* the frontend's buffer holds latency_usec: ask that of the sound server. Not
                                  replied to */
+    SNDIF_BACKEND_REFUSED,    /* an OPEN was refused, for `reason`. Not replied to */
     SNDIF_BACKEND_BROKEN,     /* the frontend broke the protocol or is gone; nothing is served any more. Not
                                  replied to */
 };
@@ -37,7 +38,7 @@ struct sndif_backend_command {
     bool affected[SNDIF_BACKEND_CHANNELS_MAX];        /* SET_MUTE: channels that change */
     bool mute;                                        /* SET_MUTE: to what */
     bool frontend_gone;                               /* BROKEN: it died, rather than misbehaved */
-    const char *reason;                               /* BROKEN: static text */
+    const char *reason;                               /* REFUSED, BROKEN: static text */
 };
 
 struct sndif_mailbox {
@@ -49,6 +50,7 @@ struct sndif_mailbox {
     atomic_uint_fast64_t latency_usec;
     atomic_int broken;
     const char *reason;
+    _Atomic(const char *) refusal;
     struct sndif_backend_command news; /* the owner's copy */
 };
 
@@ -67,6 +69,7 @@ bool sndif_mailbox_post(struct sndif_mailbox *mailbox, enum sndif_backend_comman
 bool sndif_mailbox_take_reply(struct sndif_mailbox *mailbox, int *status);
 /* News. */
 void sndif_mailbox_tell_latency(struct sndif_mailbox *mailbox, uint64_t latency_usec);
+void sndif_mailbox_tell_refused(struct sndif_mailbox *mailbox, const char *reason);
 void sndif_mailbox_tell_broken(struct sndif_mailbox *mailbox, const char *reason, bool frontend_gone);
 /* Makes stream_fd readable, from any thread. */
 void sndif_mailbox_wake_stream(struct sndif_mailbox *mailbox);

@@ -216,12 +216,8 @@ static void store(struct sndif_playback *playback, uint64_t position_bytes, cons
 }
 
 /* Data after a pull that found too little: an underrun, not the end of the music. */
-static void count_lateness(struct sndif_playback *playback, uint64_t start, uint64_t end) {
-    const uint64_t read_bytes = clock_read(playback).read_bytes;
-
-    if (start < read_bytes)
-        atomic_fetch_add_explicit(&playback->stats.late_bytes, min_u64(end, read_bytes) - start,
-                                  memory_order_relaxed);
+static void count_lateness(struct sndif_playback *playback, uint64_t late_bytes) {
+    atomic_fetch_add_explicit(&playback->stats.late_bytes, late_bytes, memory_order_relaxed);
     if (atomic_exchange_explicit(&playback->starved, false, memory_order_relaxed))
         atomic_fetch_add_explicit(&playback->stats.underruns, 1, memory_order_relaxed);
 }
@@ -246,28 +242,49 @@ static void adapt_margin(struct sndif_playback *playback, uint64_t now_usec) {
     playback->write_usec = now_usec;
 }
 
-void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes, const void *samples,
-                          uint32_t length_bytes, uint64_t now_usec) {
-    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
-    const uint64_t position = sndif_playback_position(playback, now_usec);
-    const uint64_t start = position_of_offset(playback, offset_bytes, write_bytes);
-    const uint64_t end = start + length_bytes;
-
-    /* a gap in the data is silence, but one that the position has left behind is no gap any more */
-    if (start > write_bytes && clock_read(playback).read_bytes < write_bytes)
+/* What is there already stays: silence for a gap, unless the position has left it behind, then it is none any more. */
+static void bridge_gap(struct sndif_playback *playback, uint64_t write_bytes, uint64_t start,
+                       uint64_t read_bytes) {
+    if (start > write_bytes && read_bytes < write_bytes)
         store(playback, write_bytes, NULL, (size_t) (start - write_bytes));
     else if (start > write_bytes)
         atomic_store_explicit(&playback->skip_bytes, start, memory_order_relaxed);
-    store(playback, start, samples, length_bytes);
+}
+
+bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes) {
+    return position_bytes % playback->params.frame_bytes == 0 &&
+           position_bytes + playback->data_bytes >= playback->position_bytes &&
+           position_bytes <= playback->position_bytes + playback->data_bytes - playback->params.buffer_bytes;
+}
+
+void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
+                             uint32_t length_bytes, uint64_t now_usec) {
+    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
+    const uint64_t read_bytes = clock_read(playback).read_bytes;
+    const uint64_t position = sndif_playback_position(playback, now_usec);
+    const uint64_t end = start_bytes + length_bytes;
+    const uint64_t late = start_bytes < read_bytes ? min_u64(end, read_bytes) - start_bytes : 0;
+
+    bridge_gap(playback, write_bytes, start_bytes, read_bytes);
+    store(playback, start_bytes + late, (const uint8_t *) samples + late, (size_t) (length_bytes - late));
     /* the samples before the index that says they are there */
     atomic_store_explicit(&playback->write_bytes, end, memory_order_release);
 
     if (playback->running) {
-        count_lateness(playback, start, end);
+        count_lateness(playback, late);
         adapt_margin(playback, now_usec);
     }
     if (end > position)
         playback->fill_bytes = max_u64(playback->fill_bytes, end - position);
+}
+
+void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes, const void *samples,
+                          uint32_t length_bytes, uint64_t now_usec) {
+    const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
+
+    sndif_playback_position(playback, now_usec);
+    sndif_playback_write_at(playback, position_of_offset(playback, offset_bytes, write_bytes), samples,
+                            length_bytes, now_usec);
 }
 
 /* Either by the last pull's account, or because the audio thread has found the queue dry and gone on. */

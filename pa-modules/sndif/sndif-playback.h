@@ -86,7 +86,12 @@ void sndif_playback_pause(struct sndif_playback *playback, uint64_t now_usec);
 /* Discards what is queued and rounds the position up to the next multiple of the buffer; call when not
  * running. */
 void sndif_playback_realign(struct sndif_playback *playback);
-/* Takes a WRITE whose range has been checked; samples points to the octet at offset. */
+/* Whether a frontend may write there: within what its buffer and our queue span. */
+bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes);
+/* Takes samples for a position of the stream, replacing what was there; what has been pulled already is dropped. */
+void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
+                             uint32_t length_bytes, uint64_t now_usec);
+/* The same for a frontend that says no position: it is told from the offset and from where the last WRITE ended. */
 void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes, const void *samples,
                           uint32_t length_bytes, uint64_t now_usec);
 /* The position now: whole frames, never less than before. */

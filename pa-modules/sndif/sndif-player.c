@@ -178,9 +178,15 @@ uint64_t sndif_player_left_bytes(const struct sndif_player *player, uint64_t now
 }
 
 uint64_t sndif_player_heard_in_usec(const struct sndif_player *player, uint64_t now_usec) {
-    const uint64_t ahead = player->write_bytes - min_u64(player->write_bytes, player->position_bytes);
-    const uint64_t heard_usec = player->position_usec + player->latency_usec + bytes_to_usec(player, ahead);
+    uint64_t heard_usec = player->position_usec + player->latency_usec;
 
+    if (player->write_bytes >= player->position_bytes) {
+        heard_usec += bytes_to_usec(player, player->write_bytes - player->position_bytes);
+    } else {
+        const uint64_t behind_usec = bytes_to_usec(player, player->position_bytes - player->write_bytes);
+
+        heard_usec -= min_u64(heard_usec, behind_usec);
+    }
     return heard_usec - min_u64(heard_usec, now_usec);
 }
 
@@ -209,6 +215,9 @@ bool sndif_player_wrote(struct sndif_player *player, uint32_t length_bytes) {
     req.operation = XENSND_OP_WRITE;
     req.op.rw.offset = (uint32_t) (player->write_bytes % player->buffer_bytes);
     req.op.rw.length = length_bytes;
+    if (player->feature_rewind)
+        memcpy((uint8_t *) &req + SNDIF_WRITE_POSITION_OFFSET, &player->write_bytes,
+               sizeof(player->write_bytes));
     if (!sndif_frontend_request(player->front, &req))
         return false;
 
@@ -222,20 +231,22 @@ void sndif_player_rewind(struct sndif_player *player, uint64_t length_bytes) {
 }
 
 void sndif_player_wake_at(struct sndif_player *player, uint64_t position_bytes) {
-    if (player->wakeup_bytes == position_bytes)
-        return;
-
     player->wakeup_bytes = position_bytes;
     if (player->feature_wakeup)
         sndif_evt_front_set_wakeup(&player->front->events, position_bytes);
 }
 
-void sndif_player_wake_when_heard(struct sndif_player *player) {
-    if (player->wakeup_bytes == player->write_bytes)
+void sndif_player_wake_at_now(struct sndif_player *player, uint64_t position_bytes) {
+    if (player->wakeup_bytes == position_bytes)
         return;
 
-    sndif_player_wake_at(player, player->write_bytes);
-    xen_io_evtchn_notify(&player->front->evtchn, player->front->request_port);
+    sndif_player_wake_at(player, position_bytes);
+    if (player->feature_wakeup)
+        xen_io_evtchn_notify(&player->front->evtchn, player->front->request_port);
+}
+
+void sndif_player_wake_when_heard(struct sndif_player *player) {
+    sndif_player_wake_at_now(player, player->write_bytes);
 }
 
 bool sndif_player_all_heard(const struct sndif_player *player) {

@@ -77,6 +77,8 @@ bool sndif_player_wrote(struct sndif_player *player, uint32_t length_bytes);
 void sndif_player_rewind(struct sndif_player *player, uint64_t length_bytes);
 /* Asks to be woken by an event at this position; takes effect with the next WRITE. */
 void sndif_player_wake_at(struct sndif_player *player, uint64_t position_bytes);
+/* The same where no WRITE follows. */
+void sndif_player_wake_at_now(struct sndif_player *player, uint64_t position_bytes);
 /* Asks, at once, to be woken when everything written has been heard: the position gets there no earlier. */
 void sndif_player_wake_when_heard(struct sndif_player *player);
 /* Whether it has been. */

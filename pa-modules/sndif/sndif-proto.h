@@ -31,6 +31,8 @@
 #define SNDIF_ALIVE_OFFSET 20u
 /* feature-wakeup: u64 of the event page, the position at which the frontend wants its next CUR_POS. */
 #define SNDIF_WAKEUP_OFFSET 8u
+/* feature-rewind: u64 of a WRITE request, the position in the stream that its samples have. */
+#define SNDIF_WRITE_POSITION_OFFSET 16u
 /* feature-latency: u32 of a CUR_POS event, microseconds until the octet at its position is heard. */
 #define SNDIF_EVT_LATENCY_OFFSET 16u
 

@@ -84,6 +84,9 @@ static void serve_commands(struct fake_server *s) {
             s->pulling = false;
             atomic_store(&s->frontend_gone, c->frontend_gone);
             atomic_store(&s->broken, true);
+        } else if (c->type == SNDIF_BACKEND_REFUSED) {
+            atomic_store(&s->refusal, c->reason);
+            atomic_store(&s->refused, true);
         } else if (c->type == SNDIF_BACKEND_LATENCY) {
             atomic_store(&s->asked_latency_usec, c->latency_usec);
         } else if (!atomic_load(&s->deaf)) {

@@ -26,7 +26,8 @@ struct fake_server {
     size_t heard_frames, heard_max;
     atomic_uint_fast64_t last_sound_usec; /* when the last frame other than 0 is heard */
     atomic_uint opens, closes, starts, stops;
-    atomic_bool broken, frontend_gone;
+    atomic_bool broken, frontend_gone, refused;
+    _Atomic(const char *) refusal; /* of the last OPEN that was refused */
     atomic_uint_fast64_t asked_latency_usec;
     int32_t millidecibel[2];
     bool muted[2];

@@ -253,7 +253,7 @@ static bool ours_start(struct ours *o, uint64_t block_usec, uint32_t buffer_byte
     config = config_of(&(struct linux_transport) {o->front.ring_ref, o->front.evt_ring_ref,
                                                   o->front.request_port, o->front.event_port});
     config.linux_quirks = false;
-    config.feature_latency = config.feature_wakeup = config.feature_alive = true;
+    config.feature_latency = config.feature_wakeup = config.feature_rewind = config.feature_alive = true;
     if (!CHECK_EQ(fake_server_start(&o->server, &config, block_usec, &what), 0))
         return false;
     sndif_player_init(&o->player, &o->front, sndif_format_by_id(XENSND_PCM_FORMAT_S16_LE), RATE, 2);
@@ -442,6 +442,8 @@ static void bad_requests_are_refused_and_harm_nobody(void) {
     req = open;
     req.op.open.buffer_sz = UINT32_MAX - 3;
     CHECK_EQ(answer_to(&o, req), -XEN_EINVAL);
+    if (CHECK(fake_server_await(&o.server.refused))) /* the owner learns why */
+        CHECK(strstr(atomic_load(&o.server.refusal), "buffer_sz") != NULL);
     req = open;
     req.op.open.gref_directory = 0;
     CHECK_EQ(answer_to(&o, req), -XEN_EINVAL);

@@ -19,7 +19,7 @@ const Device = z.looseObject({
 
 const Stream = z.looseObject({
   index: z.number(),
-  client: z.string(),
+  client: z.string().nullable(),
   sample_specification: z.string(),
   corked: z.boolean(),
   mute: z.boolean(),

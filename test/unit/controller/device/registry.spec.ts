@@ -144,6 +144,7 @@ describe('DeviceRegistry', () => {
       linux_quirks: '1',
       latency: '0',
       wakeup: '0',
+      rewind: '0',
       alive: '0',
       control: `${CONTROL}/7/0/0/0`,
     });

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import assert from 'node:assert/strict';
+
+import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
+import { Recorder, type Place } from '../../lib/e2e-play.js';
+import { probeLatency } from '../../lib/e2e-probe.js';
+
+const DRAINS = 5;
+/** The recording's timing is exact to about this. */
+const EARLIEST_USEC = -3000;
+const LATEST_USEC = 60_000;
+const format = { format: 's16le', rate: 48_000, channels: 2 };
+const spec = 'format=s16le rate=48000 channels=2';
+
+const cases = [
+  { name: 'a dom0 sink of 50 ms blocks', nullSinkArgs: `${spec} norewinds=1`, latencyMs: 20 },
+  { name: 'a dom0 sink of 50 ms blocks', nullSinkArgs: `${spec} norewinds=1`, latencyMs: 200 },
+  { name: 'a dom0 sink left at its own latency', nullSinkArgs: spec, latencyMs: 20 },
+  { name: 'a dom0 sink left at its own latency', nullSinkArgs: spec, latencyMs: 200 },
+];
+
+describe('end to end: a drain in the guest', function () {
+  this.timeout(90_000);
+  let host: EmulatedHost;
+
+  afterEach(async () => {
+    await host.stop();
+  });
+
+  for (const { name, nullSinkArgs, latencyMs } of cases) {
+    it(`ends when the last frame has been heard: ${latencyMs} ms into ${name}`, async () => {
+      host = await EmulatedHost.start({ guests: 1, nullSinkArgs, sinkArgs: spec });
+      const [guest] = host.guests;
+      assert.ok(guest);
+      const from: Place = { client: guest.client, sink: guest.sink ?? '' };
+      const to: Place = { client: host.client, sink: SPEAKERS };
+      const recorder = await Recorder.start(to, format, host.dir); // brings the sink to rest before the probe
+      try {
+        const afterUsec: number[] = [];
+        for (let drain = 0; drain < DRAINS; drain += 1) {
+          const result = await probeLatency({ from, to, rate: format.rate, latencyMs, impulses: 1 });
+          const { last_heard_usec, drained_usec } = result.drain;
+          assert.ok(last_heard_usec !== null, 'the last frame was not heard');
+          afterUsec.push(drained_usec - last_heard_usec);
+        }
+        const figures = `ended ${afterUsec.join(', ')} usec after the last frame was heard`;
+        assert.ok(Math.min(...afterUsec) >= EARLIEST_USEC, figures);
+        assert.ok(Math.max(...afterUsec) <= LATEST_USEC, figures);
+      } finally {
+        await recorder.stop();
+      }
+    });
+  }
+});

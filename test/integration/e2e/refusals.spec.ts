@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { playbackCard } from '../../emulated-host/emulated-xen.js';
+import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
+import { frontendPath, Guest } from '../../emulated-host/guest.js';
+import { PulseDaemon } from '../../emulated-host/pulse-daemon.js';
+import { logFrom, playSilence, TwoGuests } from '../../lib/e2e-lifecycle.js';
+import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
+import { noise } from '../../lib/e2e-signals.js';
+import { paths } from '../../lib/paths.js';
+import { Toolstack, ToolstackError } from '../../lib/toolstack.js';
+import { waitFor } from '../../lib/wait.js';
+import type { XenstoreClient } from '../../lib/xenstore-client.js';
+
+const TEST_MS = 60_000;
+const SINK_MODULE = 'module-xen-sink';
+/** What `pactl load-module` may take when nobody answers. */
+const LOAD_MS = 1000;
+
+/** Module arguments, and what the log must say about them. */
+const wrongArguments: readonly (readonly [string, RegExp])[] = [
+  ['colour=blue', /Failed to parse the module's arguments "colour=blue"; usage: sink_name=/],
+  ['device=abc', /device=abc: expected the index of a vsnd card, as in "0", or card\/pcm\/stream/],
+  ['device=0/0', /device=0\/0: expected the index of a vsnd card/],
+  ['device=-1', /device=-1: expected the index of a vsnd card/],
+  ['device=0/3/0', /device\/vsnd\/0\/3\/0 is no playback stream/],
+  ['rate=abc', /rate=abc: expected a number from 8000 to 192000/],
+  ['rate=4000', /rate=4000: expected a number from 8000 to 192000/],
+  ['rate=384000', /rate=384000: expected a number from 8000 to 192000/],
+  ['format=s24le', /format=s24le cannot be carried by sndif; one of u8, s16le/],
+  ['format=mp3', /format=mp3: no such sample format; expected one as in "s16le"/],
+  ['channels=9', /channels=9: expected a number from 1 to 8/],
+  [
+    'channels=2 channel_map=left,right,center',
+    /channel_map=left,right,center: expected as many positions as channels \(2\)/,
+  ],
+  ['min_latency_msec=5000', /min_latency_msec=5000 is more than the buffer holds: 65536 octets/],
+  ['min_latency_msec=soon', /min_latency_msec=soon: expected a number from 1 to 10000/],
+  [
+    'min_latency_msec=50 max_latency_msec=20',
+    /min_latency_msec=50 is more than the buffer holds: .*20\.0 ms/,
+  ],
+  ['max_latency_msec=0', /max_latency_msec=0: expected a number from 1 to 10000/],
+  ['sink_properties=%garbage%', /Invalid sink_properties=: expected name='value' pairs/],
+];
+
+describe('end to end: what module-xen-sink refuses', function () {
+  this.timeout(TEST_MS);
+  let host: EmulatedHost;
+  let guest: Guest;
+
+  before(async () => {
+    host = await EmulatedHost.start();
+    guest = await host.addGuest();
+  });
+
+  after(async () => {
+    await host.stop();
+  });
+
+  for (const [args, reason] of wrongArguments) {
+    it(`says what is wrong with ${args}`, async () => {
+      const before = await host.counts();
+      const log = logFrom(guest.pulse.logFile);
+      await assert.rejects(guest.client.loadModule(SINK_MODULE, args), /Module initialization failed/);
+      await waitFor(`the log to say ${reason}`, () => reason.test(log()), { detail: log });
+      await waitFor('nothing to be held', async () => {
+        const now = await host.counts();
+        return JSON.stringify(now) === JSON.stringify(before);
+      });
+    });
+  }
+
+  it('says that there is no xenstore', async () => {
+    const dir = join(host.dir, 'nowhere');
+    mkdirSync(dir);
+    const env = { ...guest.domain.env, XENSTORED_PATH: join(dir, 'xenstored.sock') };
+    const pulse = new PulseDaemon({
+      name: 'PulseAudio without xenstore',
+      dir,
+      moduleDir: paths.coreBuildDir,
+      env: () => env,
+      modules: [],
+    });
+    await pulse.start();
+    try {
+      await assert.rejects(pulse.client.loadModule(SINK_MODULE), /Module initialization failed/);
+      assert.match(
+        readFileSync(pulse.logFile, 'utf8'),
+        /Connecting to xenstore failed: No such file or directory\. Is this a Xen guest, and may this user open/,
+      );
+    } finally {
+      await pulse.stop();
+    }
+  });
+
+  it('says that a card has no playback stream', async () => {
+    const card = { pcm: [{ streams: [{ type: 'c' as const }] }] };
+    const deaf = await host.addGuest({ card });
+    await assert.rejects(deaf.client.loadModule(SINK_MODULE), /Module initialization failed/);
+    assert.match(
+      readFileSync(deaf.pulse.logFile, 'utf8'),
+      /Card vsnd-0: device\/vsnd\/0 has no playback stream/,
+    );
+  });
+
+  it("says which of the card's nodes makes no sense, or what they do not allow", async () => {
+    const narrow = await host.addGuest({ card: { ...playbackCard('narrow'), sampleRates: [48000] } });
+    const log = logFrom(narrow.pulse.logFile);
+    await assert.rejects(narrow.client.loadModule(SINK_MODULE, 'rate=44100'));
+    assert.match(log(), /Card vsnd-0 refuses these arguments: rate 44100 Hz is not among its sample-rates/);
+
+    const path = `${frontendPath(narrow.identity.domid, 0)}/sample-rates`;
+    await host.xen.store.write(path, 'fast');
+    await assert.rejects(narrow.client.loadModule(SINK_MODULE));
+    assert.match(log(), /Card vsnd-0: device\/vsnd\/0\/sample-rates is "fast", expected rates in Hz/);
+  });
+
+  it('lets one module only use a card', async () => {
+    await guest.loadSink('device=0');
+    const log = logFrom(guest.pulse.logFile);
+
+    await assert.rejects(guest.client.loadModule(SINK_MODULE, 'sink_name=two device=0'));
+
+    assert.match(log(), /Card vsnd-0 is used by module #\d+ already: unload that, or choose another card/);
+    await guest.connected();
+    await isHeard(host, guest);
+  });
+});
+
+describe('end to end: what module-xen-sink waits for', function () {
+  this.timeout(TEST_MS);
+  let host: EmulatedHost;
+
+  beforeEach(async () => {
+    host = await EmulatedHost.start();
+  });
+
+  afterEach(async () => {
+    await host.stop();
+  });
+
+  /** Loading returns at once, and the sink takes sound in real time although nobody plays it. */
+  async function loadsAndKeepsTime(guest: Guest): Promise<void> {
+    const begin = performance.now();
+    await guest.loadSink();
+    const tookMs = performance.now() - begin;
+    assert.ok(tookMs < LOAD_MS, `the module was loaded in ${Math.round(tookMs)} ms`);
+
+    const tookPlayingMs = await playSilence(guest, 2);
+    assert.ok(
+      tookPlayingMs > 1500 && tookPlayingMs < 4500,
+      `2 s were played in ${Math.round(tookPlayingMs)} ms`,
+    );
+  }
+
+  it('plays nowhere without a backend, and connects when there is one', async () => {
+    const guest = await host.addGuest({ pulse: false });
+    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await host.stopController();
+    const impatient = new Toolstack(host.xen.store, 100);
+    await assert.rejects(impatient.addVsnd(guest.identity.domid, 0, playbackCard('late')), ToolstackError);
+    await guest.pulse.start();
+
+    await loadsAndKeepsTime(guest);
+
+    await host.startController();
+    await guest.connected();
+    await isHeard(host, guest);
+  });
+
+  it('plays nowhere without a card, and connects when it is added', async () => {
+    const guest = await host.addGuest({ pulse: false });
+    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await guest.pulse.start();
+
+    await loadsAndKeepsTime(guest);
+
+    await host.xen.toolstack.addVsnd(guest.identity.domid, 0, playbackCard('late'));
+    await guest.connected();
+    await isHeard(host, guest);
+  });
+
+  it('says why it cannot use a card that comes later', async () => {
+    const guest = await host.addGuest({ pulse: false });
+    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await guest.pulse.start();
+    await guest.loadSink('rate=44100');
+    const log = logFrom(guest.pulse.logFile);
+
+    const card = { ...playbackCard('narrow'), sampleRates: [48000] };
+    await host.xen.toolstack.addVsnd(guest.identity.domid, 0, card);
+    const reason =
+      'Card vsnd-0: rate 44100 Hz is not among its sample-rates; choose another with rate=, or add it there. Playing nowhere';
+    await waitFor('the reason in the log', () => log().includes(reason), { detail: log });
+    await playSilence(guest, 2);
+  });
+});
+
+/** As much as one message to xenstore takes, its path included. */
+const GARBAGE = '\u0001\u001b[2J\n\u202e'.repeat(400);
+
+/** What a guest writes below its card, and what xen-audiod must say of it. */
+const malformedNodes: readonly { node: string; value: string | undefined; expected: RegExp }[] = [
+  { node: '0/0/ring-ref', value: 'abc', expected: /0\/0\/ring-ref: found "abc", expected grant reference/ },
+  { node: '0/0/ring-ref', value: '', expected: /0\/0\/ring-ref: found "", expected grant reference/ },
+  { node: '0/0/ring-ref', value: '-8', expected: /0\/0\/ring-ref: found "-8", expected grant reference/ },
+  {
+    node: '0/0/event-channel',
+    value: '99999999999',
+    expected: /0\/0\/event-channel: found "99999999999", expected event channel port/,
+  },
+  {
+    node: '0/0/evt-ring-ref',
+    value: undefined,
+    expected: /0\/0\/evt-ring-ref: found nothing, expected a number/,
+  },
+  {
+    node: '0/0/evt-ring-ref',
+    value: '8',
+    expected: /0\/0\/evt-ring-ref: found "8", expected another page than ring-ref/,
+  },
+  { node: '0/0/unique-id', value: GARBAGE, expected: /./ },
+  {
+    node: '0/0/channels-max',
+    value: GARBAGE,
+    expected: /0\/0\/channels-max: found ".*…", expected channels: a decimal/,
+  },
+  { node: 'sample-rates', value: 'x', expected: /vsnd\/0\/sample-rates: found "x", expected sample rates/ },
+  {
+    node: 'sample-rates',
+    value: '44100,'.repeat(600),
+    expected: /vsnd\/0\/sample-rates: found "44100,.*…", expected/,
+  },
+  {
+    node: '0/sample-formats',
+    value: 's17_le',
+    expected: /0\/sample-formats: found "s17_le", expected sample formats/,
+  },
+  { node: 'version', value: '3', expected: /vsnd\/0\/version: found "3", expected version/ },
+  {
+    node: '0/0/type',
+    value: '\u0000\u001b[2J',
+    expected: /0\/0\/type: found .*, expected p \(playback\) or c/,
+  },
+  {
+    node: '7/0/type',
+    value: 'p',
+    expected: /vsnd\/0\/1: found nothing, expected a directory: indices are contiguous/,
+  },
+  { node: '0/0/ring-ref', value: '4294967295', expected: /mapping the request ring \(ring-ref\) failed/ },
+  { node: '0/0/event-channel', value: '131071', expected: /./ },
+];
+
+describe('end to end: nodes of a guest that make no sense', function () {
+  this.timeout(TEST_MS);
+  let stage: TwoGuests;
+  let store: XenstoreClient;
+  let card: string;
+
+  before(async () => {
+    stage = await TwoGuests.start();
+    card = frontendPath(stage.subject.identity.domid, 0);
+    store = await stage.host.xen.control.openXenstore(stage.subject.identity.key);
+  });
+
+  after(async () => {
+    store.close();
+    await stage.stop();
+  });
+
+  /** What a frontend publishes; the rings are none, which is found out last. */
+  async function publish(node: string, value: string | undefined): Promise<void> {
+    const nodes = new Map<string, string | undefined>([
+      ['version', '2'],
+      ['0/0/ring-ref', '8'],
+      ['0/0/event-channel', '1'],
+      ['0/0/evt-ring-ref', '9'],
+      ['0/0/evt-event-channel', '2'],
+      [node, value],
+    ]);
+    for (const [name, text] of nodes) {
+      if (text !== undefined) await store.write(`${card}/${name}`, text);
+    }
+    await store.write(`${card}/state`, '3');
+  }
+
+  /** A new card, as the toolstack makes it, with nothing of the guest's in it. */
+  async function plugAnew(): Promise<void> {
+    const { domid } = stage.subject.identity;
+    await stage.host.xen.toolstack.removeVsnd(domid, 0);
+    await stage.host.xen.toolstack.addVsnd(domid, 0, playbackCard('subject'));
+  }
+
+  it('are refused with their path and the reason, and nobody else notices', async () => {
+    await stage.undisturbed(async () => {
+      for (const { node, value, expected } of malformedNodes) {
+        const log = logFrom(stage.host.controller.logFile);
+        const pulseLog = logFrom(stage.host.pulse.logFile);
+        await publish(node, value);
+        await waitFor(
+          `xen-audiod to refuse ${node} = ${String(value).slice(0, 20)}`,
+          () => log().includes('subject/0: refused: ') && expected.test(log()),
+          { detail: () => log() + pulseLog() },
+        );
+        assert.doesNotMatch(log(), /[^\n -~…]/, 'nothing of the guest changes the look of the log');
+        await plugAnew();
+      }
+    });
+    assert.equal(stage.host.controller.running, true);
+  });
+});
+
+/** What the guest plays comes out of dom0. */
+async function isHeard(host: EmulatedHost, guest: Guest): Promise<void> {
+  const file = join(guest.dir, 'noise');
+  writeFileSync(file, noise(FORMAT, 30));
+  const player = guest.client.play(guest.sink ?? '', file, FORMAT);
+  const ear = await Ear.open(host, SPEAKERS);
+  try {
+    await ear.hears();
+  } finally {
+    await ear.close();
+    await player.stop();
+  }
+}

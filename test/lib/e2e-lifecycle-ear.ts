@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { EmulatedHost } from '../emulated-host/emulated-host.js';
+import type { OwnedProcess } from './process.js';
+import type { StreamFormat } from './pulse.js';
+import { waitFor } from './wait.js';
+
+/** PulseAudio's default, so that nothing on the way converts. */
+export const FORMAT: StreamFormat = { format: 's16le', rate: 44100, channels: 2 };
+export const FRAME_BYTES = 4;
+const LATENCY_MS = 100;
+const LIMIT_MS = 25_000;
+
+/** Listens to a sink of dom0's while a test goes on. */
+export class Ear {
+  private static count = 0;
+
+  private constructor(
+    private readonly recorder: OwnedProcess,
+    private readonly sink: string,
+    private readonly file: string,
+  ) {}
+
+  static async open(host: EmulatedHost, sink: string): Promise<Ear> {
+    Ear.count += 1;
+    const file = join(host.dir, `${sink}-${Ear.count}.pcm`);
+    writeFileSync(file, '');
+    const logFile = join(host.dir, 'ears.log');
+    const recorder = host.client.record(`${sink}.monitor`, file, FORMAT, { latencyMs: LATENCY_MS, logFile });
+    const ear = new Ear(recorder, sink, file);
+    await ear.await('to be recorded', 1, () => true);
+    return ear;
+  }
+
+  /** Resolves when sound comes out of the sink from now on, that much without a pause. */
+  async hears(seconds = 0.2): Promise<void> {
+    await this.await('to sound', seconds, (octets) => !hasPause(octets));
+  }
+
+  /** Resolves when silence comes out of the sink from now on. */
+  async hearsNothing(seconds = 0.2): Promise<void> {
+    await this.await('to be silent', seconds, (octets) => octets.every((octet) => octet === 0));
+  }
+
+  /** Ends the recording, and yields it. Harmless when it has ended. */
+  async close(): Promise<Buffer> {
+    await this.recorder.stop();
+    return readFileSync(this.file);
+  }
+
+  private async await(what: string, seconds: number, judge: (octets: Buffer) => boolean): Promise<void> {
+    const length = Math.ceil(seconds * FORMAT.rate) * FRAME_BYTES;
+    const begin = sizeOf(this.file);
+    const probe = (): boolean => {
+      const octets = tail(this.file, begin, length);
+      return octets.length === length && judge(octets);
+    };
+    await waitFor(`the sink ${this.sink} ${what} for ${seconds} s`, probe, {
+      timeoutMs: LIMIT_MS,
+      detail: () => this.recorder.logTail(),
+    });
+  }
+}
+
+function hasPause(pcm: Buffer): boolean {
+  for (let at = 0; at + FRAME_BYTES <= pcm.length; at += FRAME_BYTES) {
+    if (pcm.readUInt32LE(at) === 0) return true;
+  }
+  return false;
+}
+
+function sizeOf(file: string): number {
+  const fd = openSync(file, 'r');
+  try {
+    return fstatSync(fd).size;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The last octets of a file, whole frames, none of them before `begin`; less while there are not that many. */
+function tail(file: string, begin: number, length: number): Buffer {
+  const fd = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(fd);
+    const end = size - (size % FRAME_BYTES);
+    const start = Math.max(begin + ((FRAME_BYTES - (begin % FRAME_BYTES)) % FRAME_BYTES), end - length);
+    const octets = Buffer.alloc(Math.max(0, end - start));
+    readSync(fd, octets, 0, octets.length, start);
+    return octets;
+  } finally {
+    closeSync(fd);
+  }
+}

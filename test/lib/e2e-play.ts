@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** Plays a known signal on one sound server while recording the monitor of a sink on another. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import type { EmulatedHost } from '../emulated-host/emulated-host.js';
+import type { Guest } from '../emulated-host/guest.js';
+import { comparePcm, type PcmComparison } from './compare-pcm.js';
+import { frameBytesOf, silenceOf, silentFrames } from './e2e-signals.js';
+import { OwnedProcess } from './process.js';
+import type { PulseClient, StreamFormat } from './pulse.js';
+import { waitFor } from './wait.js';
+
+/** What a recorder asks of the monitor, and so of the sink: small enough to miss little when the sink rewinds. */
+const RECORDER_LATENCY_MS = 50;
+/** A sink that nobody listens to renders seconds ahead; with a recorder it comes down to this. */
+const SETTLED_LATENCY_USEC = 100_000;
+
+/** A server with the sink that is played to, or whose monitor is recorded. */
+export interface Place {
+  client: PulseClient;
+  sink: string;
+}
+
+export interface PlayOptions {
+  /** Latency asked by the player; default: what the server gives. */
+  latencyMs?: number;
+  /** Channel positions, as PulseAudio spells them; default: the server's for that number of channels. */
+  channelMap?: string;
+  /**
+   * Silence sent before: what a sink has rendered ahead when a stream starts is rewound, and a recorder of its monitor,
+   * who has had that already, misses as much. Default 1 s.
+   */
+  leadInSeconds?: number;
+}
+
+/** A recording of what a sink plays. */
+export class Recorder {
+  private constructor(
+    private readonly process: OwnedProcess,
+    private readonly file: string,
+    private readonly format: StreamFormat,
+  ) {}
+
+  /**
+   * Resolves when it records, and, unless `settle` is false, when the silence that the sink had rendered ahead has
+   * passed.
+   *
+   * @param dir where its file goes, named after the sink
+   */
+  static async start(
+    place: Place,
+    format: StreamFormat,
+    dir: string,
+    options: { channelMap?: string; settle?: boolean } = {},
+  ): Promise<Recorder> {
+    const { channelMap, settle = true } = options;
+    const file = join(dir, `${place.sink}.recorded`);
+    writeFileSync(file, ''); // what an earlier recorder left is not ours
+    const asked = { latencyMs: RECORDER_LATENCY_MS, ...(channelMap === undefined ? {} : { channelMap }) };
+    const args = ['--record', ...streamArgs(`${place.sink}.monitor`, format, asked), file];
+    const process = startPacat(`recorder of ${place.sink}`, place.client, args, dir);
+    const recorder = new Recorder(process, file, format);
+    try {
+      await recorder.grows(1);
+      if (settle) {
+        await settled(place);
+      }
+    } catch (error) {
+      await recorder.stop();
+      throw error;
+    }
+    return recorder;
+  }
+
+  /** Goes on for a while after now, ends, and yields everything. */
+  async finish(tailSeconds = 0.5): Promise<Buffer> {
+    const tail = Math.ceil(tailSeconds * this.format.rate) * frameBytesOf(this.format);
+    await this.grows(sizeOf(this.file) + tail);
+    await this.stop();
+    return readFileSync(this.file);
+  }
+
+  /** Harmless when it has ended. */
+  async stop(): Promise<void> {
+    await this.process.stop();
+  }
+
+  private async grows(bytes: number): Promise<void> {
+    const enough = (): boolean => !this.process.running || sizeOf(this.file) >= bytes;
+    await waitFor(`${this.file} to grow to ${bytes} octets`, enough, {
+      timeoutMs: 20_000,
+      detail: () => this.process.logTail(),
+    });
+    if (!this.process.running) {
+      throw new Error(`${this.process.name} ended\n${this.process.logTail()}`);
+    }
+  }
+}
+
+/** Resolves when a sink that is recorded from renders no further ahead than the recorder asked. */
+async function settled({ client, sink }: Place): Promise<void> {
+  const isSettled = async (): Promise<boolean> =>
+    ((await client.sink(sink)).latency?.actual ?? 0) <= SETTLED_LATENCY_USEC;
+  await waitFor(`${sink} to come down to the recorder's latency`, isSettled);
+}
+
+/** Plays PCM to its end, drain included; the caller owns the process. */
+export function play(
+  place: Place,
+  pcm: Buffer,
+  format: StreamFormat,
+  dir: string,
+  options: PlayOptions = {},
+): OwnedProcess {
+  const file = join(dir, `${place.client.server.replaceAll(/\W/g, '_')}-${place.sink}.played`);
+  writeFileSync(file, Buffer.concat([silentFrames(format, options.leadInSeconds ?? 1), pcm]));
+  const args = ['--playback', ...streamArgs(place.sink, format, options), file];
+  return startPacat(`player to ${place.sink}`, place.client, args, dir);
+}
+
+/** A way from a player to a recorder: format and channel positions may differ at both ends. */
+export interface Passage {
+  from: Place;
+  to: Place;
+  pcm: Buffer;
+  format: StreamFormat;
+  /** Default: `format`. */
+  recordedFormat?: StreamFormat;
+  recordedChannelMap?: string;
+  dir: string;
+  options?: PlayOptions;
+  /** Runs while the lead-in is played, once the player has started. */
+  whilePlaying?: () => Promise<void>;
+}
+
+/** Plays the whole signal; resolves to what the recorder heard, from before the start to after the end. */
+export async function playAndRecord(passage: Passage): Promise<Buffer> {
+  const { from, to, pcm, format, dir, options } = passage;
+  const recordedFormat = passage.recordedFormat ?? format;
+  const channelMap = passage.recordedChannelMap ?? options?.channelMap;
+  const recorder = await Recorder.start(
+    to,
+    recordedFormat,
+    dir,
+    channelMap === undefined ? {} : { channelMap },
+  );
+  const player = play(from, pcm, format, dir, options);
+  try {
+    await passage.whilePlaying?.();
+    const seconds = pcm.length / frameBytesOf(format) / format.rate;
+    await player.succeeded((seconds + 30) * 1000);
+    return await recorder.finish();
+  } finally {
+    await player.stop();
+    await recorder.stop();
+  }
+}
+
+/** What became of a signal in a recording of the same format. */
+export function compare(sent: Buffer, received: Buffer, format: StreamFormat): PcmComparison {
+  return comparePcm(sent, received, { frameBytes: frameBytesOf(format), silence: silenceOf(format) });
+}
+
+/** What is needed of a sink input; those of modules have no client. */
+const SinkInputs = z.array(
+  z.looseObject({ index: z.number(), properties: z.record(z.string(), z.string()) }),
+);
+
+/** Moves a guest's stream to a sink of dom0's, once it is open. */
+export async function routeTo(host: EmulatedHost, guest: Guest, sink: string): Promise<void> {
+  const domid = String(guest.identity.domid);
+  const input = await waitFor(
+    `the stream of ${guest.identity.name} in dom0`,
+    async () => {
+      const text = await host.client.pactl('-f', 'json', 'list', 'sink-inputs');
+      return SinkInputs.parse(JSON.parse(text)).find((i) => i.properties['xen.guest.domid'] === domid);
+    },
+    { detail: () => guest.logTail() },
+  );
+  await host.client.pactl('move-sink-input', String(input.index), sink);
+}
+
+export interface Counters {
+  underruns: number;
+  lateBytes: number;
+}
+
+/** What the backend has counted in a guest's stream. @throws Error when it has written no counters */
+export async function countersOf(host: EmulatedHost, guest: Guest): Promise<Counters> {
+  const [underruns, lateBytes] = await Promise.all(
+    ['underruns', 'late-bytes'].map(async (node) => {
+      const text = await host.streamNode(guest, node);
+      if (text === undefined) {
+        throw new Error(`the backend of ${guest.identity.name} has written no ${node}`);
+      }
+      return Number(text);
+    }),
+  );
+  return { underruns: underruns ?? 0, lateBytes: lateBytes ?? 0 };
+}
+
+/**
+ * Players get realtime priority where we may give it, below the servers' own 5: what a test measures is the servers, not
+ * a player that did not get its turn.
+ */
+function startPacat(name: string, client: PulseClient, args: string[], dir: string): OwnedProcess {
+  const options = { env: client.env, logFile: join(dir, 'clients.log') };
+  return mayUseRealtime
+    ? OwnedProcess.start(name, 'chrt', ['--rr', '4', 'pacat', ...args], options)
+    : OwnedProcess.start(name, 'pacat', args, options);
+}
+
+const mayUseRealtime = spawnSync('chrt', ['--rr', '4', 'true'], { stdio: 'ignore' }).status === 0;
+
+function streamArgs(
+  device: string,
+  format: StreamFormat,
+  options: { latencyMs?: number; channelMap?: string },
+): string[] {
+  const { latencyMs, channelMap } = options;
+  return [
+    `--device=${device}`,
+    '--raw',
+    `--format=${format.format}`,
+    `--rate=${format.rate}`,
+    `--channels=${format.channels}`,
+    ...(latencyMs === undefined ? [] : [`--latency-msec=${latencyMs}`]),
+    ...(channelMap === undefined ? [] : [`--channel-map=${channelMap}`]),
+  ];
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import type { Place } from './e2e-play.js';
+import { paths } from './paths.js';
+import { runCommand } from './process.js';
+
+/** What test/e2e-tools/latency-probe prints; times are of CLOCK_MONOTONIC. */
+const ProbeResult = z.object({
+  impulses: z.array(
+    z.object({
+      written_usec: z.number(),
+      reported_latency_usec: z.number(),
+      heard_usec: z.number().nullable(),
+    }),
+  ),
+  drain: z.object({
+    last_written_usec: z.number(),
+    last_heard_usec: z.number().nullable(),
+    drained_usec: z.number(),
+  }),
+});
+export type ProbeResult = z.infer<typeof ProbeResult>;
+
+export interface ProbeOptions {
+  from: Place;
+  to: Place;
+  /** Hz, of all sinks on the way. */
+  rate: number;
+  /** Latency asked by the player. */
+  latencyMs: number;
+  impulses: number;
+}
+
+/** Plays impulses and a drain, and tells what was promised and what came. @throws Error with what the probe said */
+export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> {
+  const { from, to, rate, latencyMs, impulses } = options;
+  const program = join(paths.root, 'build/e2e-tools/latency-probe');
+  const args = [
+    `--play-server=${from.client.server}`,
+    `--play-device=${from.sink}`,
+    `--record-server=${to.client.server}`,
+    `--record-device=${to.sink}.monitor`,
+    `--rate=${rate}`,
+    `--latency-msec=${latencyMs}`,
+    `--impulses=${impulses}`,
+  ];
+  const { code, stdout, stderr } = await runCommand(program, args, {
+    env: to.client.env,
+    timeoutMs: 30_000 + impulses * 1000,
+  });
+  if (code !== 0) {
+    throw new Error(`latency-probe: ${stderr.trim()}`);
+  }
+  return ProbeResult.parse(JSON.parse(stdout));
+}
+
+/** Heard later than reported, usec, for each impulse that was heard; negative: earlier. In ascending order. */
+export function latencyErrors({ impulses }: ProbeResult): number[] {
+  return impulses
+    .flatMap(({ written_usec, reported_latency_usec, heard_usec }) =>
+      heard_usec === null ? [] : [heard_usec - written_usec - reported_latency_usec],
+    )
+    .sort((a, b) => a - b);
+}
+
+/** The value below which that share of the sorted values lies. @throws Error when there are none */
+export function quantile(sorted: readonly number[], share: number): number {
+  const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  if (value === undefined) {
+    throw new Error('there is no value');
+  }
+  return value;
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
-import { Recorder, type Place } from '../../lib/e2e-play.js';
+import { countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
 import { probeLatency } from '../../lib/e2e-probe.js';
 
 const DRAINS = 5;
@@ -37,13 +37,19 @@ describe('end to end: a drain in the guest', function () {
       const recorder = await Recorder.start(to, format, host.dir); // brings the sink to rest before the probe
       try {
         const afterUsec: number[] = [];
+        let gaps = 0;
         for (let drain = 0; drain < DRAINS; drain += 1) {
+          const before = await countersOf(host, guest);
           const result = await probeLatency({ from, to, rate: format.rate, latencyMs, impulses: 1 });
           const { last_heard_usec, drained_usec } = result.drain;
           assert.ok(last_heard_usec !== null, 'the last frame was not heard');
-          afterUsec.push(drained_usec - last_heard_usec);
+          // A gap at the end, on a machine that stalls, comes after the end was foretold.
+          const after = await countersOf(host, guest);
+          if (after.underruns === before.underruns) afterUsec.push(drained_usec - last_heard_usec);
+          else gaps += 1;
         }
-        const figures = `ended ${afterUsec.join(', ')} usec after the last frame was heard`;
+        const figures = `ended ${afterUsec.join(', ')} usec after the last frame was heard; ${gaps} with a gap`;
+        assert.ok(afterUsec.length > 0, figures);
         assert.ok(Math.min(...afterUsec) >= EARLIEST_USEC, figures);
         assert.ok(Math.max(...afterUsec) <= LATEST_USEC, figures);
       } finally {

@@ -3,8 +3,8 @@
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { EmulatedHost, SPEAKERS } from '../test/emulated-host/emulated-host.js';
-import type { Guest } from '../test/emulated-host/guest.js';
+import { Host, SPEAKERS } from '../test/host/host.js';
+import type { Guest } from '../test/host/guest.js';
 import type { PcmComparison } from '../test/lib/compare-pcm.js';
 import { compare, countersOf, playAndRecord, type Place } from '../test/lib/e2e-play.js';
 import { noise } from '../test/lib/e2e-signals.js';
@@ -72,7 +72,7 @@ function numberFrom(name: string, text: string, min: number, max: number): numbe
 async function measure(options: Arguments): Promise<Report> {
   const spec = `format=${format.format} rate=${format.rate} channels=${format.channels}`;
   const nullSinkArgs = `${spec} ${options.nullSinkArgs}`.trimEnd();
-  const host = await EmulatedHost.start({ guests: 1, nullSinkArgs, sinkArgs: spec });
+  const host = await Host.start({ guests: 1, nullSinkArgs, sinkArgs: spec });
   try {
     const [guest] = host.guests;
     if (guest === undefined) {
@@ -85,7 +85,7 @@ async function measure(options: Arguments): Promise<Report> {
   }
 }
 
-async function playBoth(host: EmulatedHost, guest: Guest, options: Arguments): Promise<Report> {
+async function playBoth(host: Host, guest: Guest, options: Arguments): Promise<Report> {
   const { minutes, latencyMs } = options;
   const pcm = noise(format, minutes * 60);
   const passage = { pcm, format, options: { latencyMs, leadInSeconds: LEAD_IN_SECONDS } };

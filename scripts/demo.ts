@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { EmulatedHost } from '../test/emulated-host/emulated-host.js';
+import { Host } from '../test/host/host.js';
 import { comparePcm, type PcmComparison } from '../test/lib/compare-pcm.js';
 import { paths } from '../test/lib/paths.js';
 import type { StreamFormat } from '../test/lib/pulse.js';
@@ -74,7 +74,7 @@ async function demo(options: Arguments, workDir: string, signal: AbortSignal): P
   say(`playing ${options.file} in the guest`);
   // The same format all the way, so that what arrives can be compared octet by octet.
   const spec = `format=${format.format} rate=${format.rate} channels=${format.channels}`;
-  const host = await EmulatedHost.start({ guests: 1, nullSinkArgs: spec, sinkArgs: spec, signal });
+  const host = await Host.start({ xen: 'emulated', guests: 1, nullSinkArgs: spec, sinkArgs: spec, signal });
   let played: Played;
   try {
     played = await playThrough({ host, pcmFile, format, workDir, speakers: options.speakers, signal, say });

@@ -2,8 +2,8 @@
 import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { SPEAKERS, type EmulatedHost } from '../../test/emulated-host/emulated-host.js';
-import type { Guest } from '../../test/emulated-host/guest.js';
+import { SPEAKERS, type Host } from '../../test/host/host.js';
+import type { Guest } from '../../test/host/guest.js';
 import type { OwnedProcess } from '../../test/lib/process.js';
 import type { StreamFormat } from '../../test/lib/pulse.js';
 import { waitFor } from '../../test/lib/wait.js';
@@ -23,7 +23,7 @@ const LATENCY_SAMPLE_MS = 500;
 
 export interface PlayThrough {
   /** With one connected guest. */
-  host: EmulatedHost;
+  host: Host;
   pcmFile: string;
   format: StreamFormat;
   workDir: string;

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+import { join } from 'node:path';
+
 import { z } from 'zod';
+
+import { MIC_FEED, SPEAKERS, type Host } from '../host/host.js';
 
 const Pid = z.number().int().positive().nullable();
 
@@ -41,3 +45,40 @@ export const HostDescription = z.object({
   supervisor: z.object({ pid: z.number().int().positive(), startTicks: z.number() }).optional(),
 });
 export type HostDescription = z.infer<typeof HostDescription>;
+
+/** A running emulated host, as others see it. */
+export function describeHost(host: Host): HostDescription {
+  const entryOf = (env: NodeJS.ProcessEnv): { xenstore: string; lib: string } => ({
+    xenstore: env['XENSTORED_PATH'] ?? '',
+    lib: env['LD_LIBRARY_PATH'] ?? '',
+  });
+  return {
+    dir: host.dir,
+    dbus: host.bus.address,
+    dom0: {
+      pulse: host.pulse.server,
+      ...entryOf(host.xen.dom0Env),
+      sink: SPEAKERS,
+      mic_feed: MIC_FEED,
+      mic: `${MIC_FEED}.monitor`,
+      logs: { pulse: host.pulse.logFile, controller: host.controller.logFile },
+      pids: { pulse: host.pulse.pid ?? null, controller: host.controller.pid ?? null },
+    },
+    guests: host.guests.map((guest) => ({
+      domid: guest.domain.domid,
+      uuid: guest.domain.uuid,
+      name: guest.domain.name,
+      pulse: guest.pulse.server,
+      ...entryOf(guest.domain.env),
+      sink: guest.sink,
+      source: null,
+      logs: { pulse: guest.pulse.logFile },
+      pids: { pulse: guest.pulse.pid ?? null },
+    })),
+  };
+}
+
+/** Where a host's description is kept, for whoever comes later. */
+export function descriptionFile(dir: string): string {
+  return join(dir, 'host.json');
+}

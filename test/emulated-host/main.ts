@@ -3,10 +3,11 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { thisMachine } from '../host/machine.js';
 import { PulseClient } from '../lib/pulse.js';
 import type { HostDescription } from './description.js';
-import type { HostOptions } from './emulated-host.js';
-import { defaultDir } from './folder.js';
+import type { HostOptions } from '../host/host.js';
+import { defaultDir } from '../host/folder.js';
 import { isRunning, readDescription, startSupervised, stopSupervised, supervise } from './supervisor.js';
 
 const START_TIMEOUT_MS = 60_000;
@@ -75,7 +76,7 @@ function describeParts(host: HostDescription, parts: { name: string; up: boolean
 
 async function answers(server: string, dir: string): Promise<boolean> {
   try {
-    await new PulseClient(server, `${dir}/status-cookie`).pactl('info');
+    await new PulseClient(thisMachine, server, `${dir}/status-cookie`).pactl('info');
     return true;
   } catch {
     return false;

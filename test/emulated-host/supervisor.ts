@@ -4,15 +4,15 @@
  * processes and ends them when it gets SIGTERM.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 import { tailOf } from '../lib/process.js';
 import { waitFor, within, WaitTimeout } from '../lib/wait.js';
-import { HostDescription } from './description.js';
-import { descriptionFile, EmulatedHost, type HostOptions } from './emulated-host.js';
-import { checkFolder, removeFolder } from './folder.js';
+import { checkFolder, removeFolder } from '../host/folder.js';
+import { Host, type HostOptions } from '../host/host.js';
+import { describeHost, descriptionFile, HostDescription } from './description.js';
 
 const STOP_TIMEOUT_MS = 60_000;
 
@@ -76,18 +76,18 @@ export async function supervise(options: HostOptions): Promise<void> {
       stopping.abort(new Error(`stopped by ${signal}`));
     });
   }
-  let host: EmulatedHost;
+  let host: Host;
   try {
-    host = await EmulatedHost.start({ ...options, signal: stopping.signal });
+    host = await Host.start({ ...options, xen: 'emulated', signal: stopping.signal });
   } catch (error) {
     await tell({ error: error instanceof Error ? error.message : String(error) });
     return;
   }
   const description = {
-    ...host.describe(),
+    ...describeHost(host),
     supervisor: { pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 },
   };
-  host.writeDescription(description);
+  writeFileSync(descriptionFile(host.dir), `${JSON.stringify(description, null, 2)}\n`);
   await tell({ host: description });
   await stopped;
   await host.stop();

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 
-import type { EmulatedHost } from '../emulated-host/emulated-host.js';
-import type { Guest } from '../emulated-host/guest.js';
+import type { Host } from '../host/host.js';
+import type { Guest } from '../host/guest.js';
 import { compare, routeTo } from './e2e-play.js';
 import { Ear, FORMAT, FRAME_BYTES } from './e2e-lifecycle-ear.js';
 import type { OwnedProcess } from './process.js';
@@ -20,12 +20,12 @@ export class Bystander {
   private ear: Ear | undefined;
 
   private constructor(
-    private readonly host: EmulatedHost,
+    private readonly host: Host,
     readonly guest: Guest,
     private readonly noiseFile: string,
   ) {}
 
-  static async create(host: EmulatedHost, guest: Guest, noiseFile: string): Promise<Bystander> {
+  static async create(host: Host, guest: Guest, noiseFile: string): Promise<Bystander> {
     await host.client.loadModule('module-null-sink', `sink_name=${SINK}`);
     return new Bystander(host, guest, noiseFile);
   }

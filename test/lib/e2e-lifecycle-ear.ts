@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { EmulatedHost } from '../emulated-host/emulated-host.js';
+import type { Host } from '../host/host.js';
 import type { OwnedProcess } from './process.js';
 import type { StreamFormat } from './pulse.js';
 import { waitFor } from './wait.js';
@@ -23,7 +23,7 @@ export class Ear {
     private readonly file: string,
   ) {}
 
-  static async open(host: EmulatedHost, sink: string): Promise<Ear> {
+  static async open(host: Host, sink: string): Promise<Ear> {
     Ear.count += 1;
     const file = join(host.dir, `${sink}-${Ear.count}.pcm`);
     writeFileSync(file, '');

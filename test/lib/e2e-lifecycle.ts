@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** A host with two guests: one has things done to it, the other must notice nothing. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { EmulatedHost, type HostOptions } from '../emulated-host/emulated-host.js';
-import type { Guest } from '../emulated-host/guest.js';
-import type { Counts } from '../emulator/control-protocol.js';
+import type { Guest } from '../host/guest.js';
+import { Host, type HostOptions } from '../host/host.js';
+import { thisMachine } from '../host/machine.js';
+import type { Counts } from '../host/xen.js';
 import { Bystander, LATENCY_MS } from './e2e-lifecycle-bystander.js';
 import { FORMAT } from './e2e-lifecycle-ear.js';
 import { noise, silentFrames } from './e2e-signals.js';
@@ -26,7 +27,7 @@ export class TwoGuests {
   private readonly players: OwnedProcess[] = [];
 
   private constructor(
-    readonly host: EmulatedHost,
+    readonly host: Host,
     readonly subject: Guest,
     readonly bystander: Bystander,
     readonly noiseFile: string,
@@ -35,13 +36,15 @@ export class TwoGuests {
 
   /** Two guests with their PulseAudio: the second's sink is loaded, the first's is not. */
   static async start(options: HostOptions = {}): Promise<TwoGuests> {
-    const host = await EmulatedHost.start(options);
+    const host = await Host.start(options);
     try {
-      const pcm = noise(FORMAT, NOISE_SECONDS);
-      const noiseFile = join(host.dir, 'noise');
-      writeFileSync(noiseFile, Buffer.concat([silentFrames(FORMAT, LEAD_IN_SECONDS), pcm]));
       const subject = await host.addGuest({ name: 'subject' });
       const other = await host.addGuest({ name: 'bystander' });
+      const pcm = noise(FORMAT, NOISE_SECONDS);
+      const noiseFile = join(host.dir, 'noise');
+      for (const machine of [thisMachine, subject.domain.machine, other.domain.machine]) {
+        await machine.write(noiseFile, Buffer.concat([silentFrames(FORMAT, LEAD_IN_SECONDS), pcm]));
+      }
       await other.loadSink();
       await other.connected();
       return new TwoGuests(host, subject, await Bystander.create(host, other, noiseFile), noiseFile, pcm);
@@ -127,13 +130,13 @@ const SinkInputs = z.array(
 export type SinkInput = z.infer<typeof SinkInputs>[number];
 
 /** All streams that dom0 plays. */
-export async function sinkInputs(host: EmulatedHost): Promise<SinkInput[]> {
+export async function sinkInputs(host: Host): Promise<SinkInput[]> {
   return SinkInputs.parse(JSON.parse(await host.client.pactl('-f', 'json', 'list', 'sink-inputs')));
 }
 
 /** The streams of a guest that are open in dom0; of all guests when none is given. */
-export async function sinkInputsOf(host: EmulatedHost, guest?: Guest): Promise<SinkInput[]> {
-  const domid = guest?.identity.domid.toString();
+export async function sinkInputsOf(host: Host, guest?: Guest): Promise<SinkInput[]> {
+  const domid = guest?.domain.domid.toString();
   return (await sinkInputs(host)).filter(({ properties }) => {
     const owner = properties['xen.guest.domid'];
     return owner !== undefined && (domid === undefined || owner === domid);
@@ -141,8 +144,8 @@ export async function sinkInputsOf(host: EmulatedHost, guest?: Guest): Promise<S
 }
 
 /** Waits until the backend says that a guest's stream plays, and the stream's time goes on. */
-export async function isPlaying(host: EmulatedHost, guest: Guest): Promise<void> {
-  const name = guest.identity.name;
+export async function isPlaying(host: Host, guest: Guest): Promise<void> {
+  const name = guest.domain.name;
   await waitFor(
     `the stream of ${name} to play in dom0`,
     async () => (await host.streamNode(guest, 'state')) === 'playing',
@@ -151,8 +154,8 @@ export async function isPlaying(host: EmulatedHost, guest: Guest): Promise<void>
 }
 
 /** The backend modules in dom0 that serve a guest, by their index. */
-export async function backendModulesOf(host: EmulatedHost, guest: Guest): Promise<number[]> {
-  const domid = new RegExp(`(?:^|\\s)domid="?${guest.identity.domid}(?:"|\\s)`);
+export async function backendModulesOf(host: Host, guest: Guest): Promise<number[]> {
+  const domid = new RegExp(`(?:^|\\s)domid="?${guest.domain.domid}(?:"|\\s)`);
   const output = await host.client.pactl('list', 'short', 'modules');
   return output
     .split('\n')
@@ -164,7 +167,7 @@ export async function backendModulesOf(host: EmulatedHost, guest: Guest): Promis
 /** Plays silence in a guest to its end. @returns the milliseconds it took, with start and end of the program */
 export async function playSilence(guest: Guest, seconds: number): Promise<number> {
   const file = join(guest.dir, 'silence');
-  writeFileSync(file, silentFrames(FORMAT, seconds));
+  await guest.domain.machine.write(file, silentFrames(FORMAT, seconds));
   const begin = performance.now();
   const player = guest.client.play(guest.sink ?? '', file, FORMAT, { logFile: join(guest.dir, 'pacat.log') });
   try {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Plays a known signal on one sound server while recording the monitor of a sink on another. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import type { EmulatedHost } from '../emulated-host/emulated-host.js';
-import type { Guest } from '../emulated-host/guest.js';
+import type { Guest } from '../host/guest.js';
+import type { Host } from '../host/host.js';
+import { mayUseRealtime } from '../host/machine.js';
 import { comparePcm, type PcmComparison } from './compare-pcm.js';
 import { frameBytesOf, silenceOf, silentFrames } from './e2e-signals.js';
-import { OwnedProcess } from './process.js';
+import type { OwnedProcess } from './process.js';
 import type { PulseClient, StreamFormat } from './pulse.js';
 import { waitFor } from './wait.js';
 
@@ -62,7 +62,7 @@ export class Recorder {
     writeFileSync(file, ''); // what an earlier recorder left is not ours
     const asked = { latencyMs: RECORDER_LATENCY_MS, ...(channelMap === undefined ? {} : { channelMap }) };
     const args = ['--record', ...streamArgs(`${place.sink}.monitor`, format, asked), file];
-    const process = startPacat(`recorder of ${place.sink}`, place.client, args, dir);
+    const process = await startPacat(`recorder of ${place.sink}`, place.client, args, dir);
     const recorder = new Recorder(process, file, format);
     try {
       await recorder.grows(1);
@@ -108,16 +108,17 @@ async function settled({ client, sink }: Place): Promise<void> {
   await waitFor(`${sink} to come down to the recorder's latency`, isSettled);
 }
 
-/** Plays PCM to its end, drain included; the caller owns the process. */
-export function play(
+/** Starts to play PCM to its end, drain included; the caller owns the process. */
+export async function play(
   place: Place,
   pcm: Buffer,
   format: StreamFormat,
   dir: string,
   options: PlayOptions = {},
-): OwnedProcess {
+): Promise<OwnedProcess> {
   const file = join(dir, `${place.client.server.replaceAll(/\W/g, '_')}-${place.sink}.played`);
-  writeFileSync(file, Buffer.concat([silentFrames(format, options.leadInSeconds ?? 1), pcm]));
+  const lead = silentFrames(format, options.leadInSeconds ?? 1);
+  await place.client.machine.write(file, Buffer.concat([lead, pcm]));
   const args = ['--playback', ...streamArgs(place.sink, format, options), file];
   return startPacat(`player to ${place.sink}`, place.client, args, dir);
 }
@@ -148,7 +149,7 @@ export async function playAndRecord(passage: Passage): Promise<Buffer> {
     dir,
     channelMap === undefined ? {} : { channelMap },
   );
-  const player = play(from, pcm, format, dir, options);
+  const player = await play(from, pcm, format, dir, options);
   try {
     await passage.whilePlaying?.();
     const seconds = pcm.length / frameBytesOf(format) / format.rate;
@@ -171,10 +172,10 @@ const SinkInputs = z.array(
 );
 
 /** Moves a guest's stream to a sink of dom0's, once it is open. */
-export async function routeTo(host: EmulatedHost, guest: Guest, sink: string): Promise<void> {
-  const domid = String(guest.identity.domid);
+export async function routeTo(host: Host, guest: Guest, sink: string): Promise<void> {
+  const domid = String(guest.domain.domid);
   const input = await waitFor(
-    `the stream of ${guest.identity.name} in dom0`,
+    `the stream of ${guest.domain.name} in dom0`,
     async () => {
       const text = await host.client.pactl('-f', 'json', 'list', 'sink-inputs');
       return SinkInputs.parse(JSON.parse(text)).find((i) => i.properties['xen.guest.domid'] === domid);
@@ -190,12 +191,12 @@ export interface Counters {
 }
 
 /** What the backend has counted in a guest's stream. @throws Error when it has written no counters */
-export async function countersOf(host: EmulatedHost, guest: Guest): Promise<Counters> {
+export async function countersOf(host: Host, guest: Guest): Promise<Counters> {
   const [underruns, lateBytes] = await Promise.all(
     ['underruns', 'late-bytes'].map(async (node) => {
       const text = await host.streamNode(guest, node);
       if (text === undefined) {
-        throw new Error(`the backend of ${guest.identity.name} has written no ${node}`);
+        throw new Error(`the backend of ${guest.domain.name} has written no ${node}`);
       }
       return Number(text);
     }),
@@ -207,14 +208,18 @@ export async function countersOf(host: EmulatedHost, guest: Guest): Promise<Coun
  * Players get realtime priority where we may give it, below the servers' own 5: what a test measures is the servers, not
  * a player that did not get its turn.
  */
-function startPacat(name: string, client: PulseClient, args: string[], dir: string): OwnedProcess {
-  const options = { env: client.env, logFile: join(dir, 'clients.log') };
-  return mayUseRealtime
-    ? OwnedProcess.start(name, 'chrt', ['--rr', '4', 'pacat', ...args], options)
-    : OwnedProcess.start(name, 'pacat', args, options);
+async function startPacat(
+  name: string,
+  client: PulseClient,
+  args: string[],
+  dir: string,
+): Promise<OwnedProcess> {
+  const { machine, env } = client;
+  const options = { env, logFile: join(dir, 'clients.log') };
+  return (await mayUseRealtime(machine))
+    ? machine.start(name, 'chrt', ['--rr', '4', 'pacat', ...args], options)
+    : machine.start(name, 'pacat', args, options);
 }
-
-const mayUseRealtime = spawnSync('chrt', ['--rr', '4', 'true'], { stdio: 'ignore' }).status === 0;
 
 function streamArgs(
   device: string,

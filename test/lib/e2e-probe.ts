@@ -39,9 +39,9 @@ export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> 
   const { from, to, rate, latencyMs, impulses } = options;
   const program = join(paths.root, 'build/e2e-tools/latency-probe');
   const args = [
-    `--play-server=${from.client.server}`,
+    `--play-server=${from.client.serverFromHere}`,
     `--play-device=${from.sink}`,
-    `--record-server=${to.client.server}`,
+    `--record-server=${to.client.serverFromHere}`,
     `--record-device=${to.sink}.monitor`,
     `--rate=${rate}`,
     `--latency-msec=${latencyMs}`,

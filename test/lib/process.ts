@@ -19,6 +19,11 @@ export interface ProcessOptions {
   logFile?: string;
   /** Streams to keep for the caller; the rest goes to the log. */
   pipe?: { stdin?: boolean; stdout?: boolean };
+  /**
+   * How signals get to the program: from us (the default), or as lines (`TERM`) of the standard input of what we start,
+   * which stands for a program elsewhere.
+   */
+  signals?: 'kill' | 'stdin';
 }
 
 /**
@@ -34,7 +39,9 @@ export class OwnedProcess {
     readonly name: string,
     private readonly child: ChildProcess,
     private readonly logFile: string | undefined,
+    private readonly signals: 'kill' | 'stdin',
   ) {
+    child.stdin?.on('error', () => undefined); // it ended before it read all; that shows in `ended`
     this.ended = new Promise((resolve) => {
       const settle = (end: ProcessEnd): void => {
         this.end ??= end;
@@ -56,17 +63,17 @@ export class OwnedProcess {
     args: readonly string[],
     options: ProcessOptions = {},
   ): OwnedProcess {
-    const { env, cwd, logFile, pipe } = options;
+    const { env, cwd, logFile, pipe, signals = 'kill' } = options;
     const log = logFile === undefined ? 'ignore' : openSync(logFile, 'a');
     const stdio: StdioOptions = [
-      pipe?.stdin === true ? 'pipe' : 'ignore',
+      pipe?.stdin === true || signals === 'stdin' ? 'pipe' : 'ignore',
       pipe?.stdout === true ? 'pipe' : log,
       log,
     ];
     const mortal = ['--pdeathsig', 'KILL', '--', command, ...args];
     try {
       const child = spawn('setpriv', mortal, { env: env ?? process.env, cwd, stdio });
-      return new OwnedProcess(name, child, logFile);
+      return new OwnedProcess(name, child, logFile, signals);
     } finally {
       if (typeof log === 'number') {
         closeSync(log);
@@ -93,14 +100,18 @@ export class OwnedProcess {
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
+    if (this.signals === 'stdin') {
+      this.stdin.write(`${signal.replace('SIG', '')}\n`);
+    } else {
+      this.child.kill(signal);
+    }
   }
 
   /** Asks the process to end, and kills it when it has not at the limit. Harmless when it is gone already. */
   async stop(options: { signal?: NodeJS.Signals; timeoutMs?: number } = {}): Promise<ProcessEnd> {
     const { signal = 'SIGTERM', timeoutMs = 5000 } = options;
     if (this.running) {
-      this.child.kill(signal);
+      this.signal(signal);
     }
     try {
       return await within(`${this.name} to end`, timeoutMs, this.ended);
@@ -115,7 +126,7 @@ export class OwnedProcess {
   /** Ends the process at once, as a crash would. */
   async kill(): Promise<ProcessEnd> {
     if (this.running) {
-      this.child.kill('SIGKILL');
+      this.signal('SIGKILL');
     }
     return within(`${this.name} to be killed`, 5000, this.ended);
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import { z } from 'zod';
 
-import { OwnedProcess, runCommand } from './process.js';
+import type { Machine } from '../host/machine.js';
+import type { OwnedProcess } from './process.js';
 
 const Volume = z.looseObject({ value: z.number(), value_percent: z.string() });
 const Properties = z.record(z.string(), z.string());
@@ -48,25 +49,30 @@ export interface StreamFormat {
   channels: number;
 }
 
-/** A sound server as its clients see it, through `pactl`, `pacat` and `parec`. */
+/** A sound server as its clients see it, through `pactl` and `pacat` on its machine. */
 export class PulseClient {
   /** The environment of a client program of this server. */
   readonly env: NodeJS.ProcessEnv;
 
   /**
+   * @param machine where the server runs, and its clients
    * @param server as in PULSE_SERVER
    * @param cookie a file the client library may create instead of the user's own
+   * @param serverFromHere the server as programs of this machine reach it
    */
   constructor(
+    readonly machine: Machine,
     readonly server: string,
     cookie: string,
+    readonly serverFromHere = server,
   ) {
-    this.env = { ...process.env, LC_ALL: 'C', PULSE_SERVER: server, PULSE_COOKIE: cookie };
+    const { PATH, HOME } = process.env;
+    this.env = { PATH, HOME, LC_ALL: 'C', PULSE_SERVER: server, PULSE_COOKIE: cookie };
   }
 
   /** Runs `pactl` and resolves to its output. @throws Error with what it printed when it fails */
   async pactl(...args: string[]): Promise<string> {
-    const result = await runCommand('pactl', args, { env: this.env });
+    const result = await this.machine.run('pactl', args, { env: this.env });
     if (result.code !== 0) {
       throw new Error(`pactl ${args.join(' ')} on ${this.server}: ${result.stderr.trim()}`);
     }
@@ -100,7 +106,7 @@ export class PulseClient {
     await this.pactl('unload-module', String(index));
   }
 
-  /** Plays raw PCM from a file to its end, drain included; the caller owns the process. */
+  /** Plays raw PCM from a file of its machine to its end, drain included; the caller owns the process. */
   play(
     sink: string,
     file: string,
@@ -108,10 +114,10 @@ export class PulseClient {
     options: { latencyMs?: number; logFile?: string } = {},
   ): OwnedProcess {
     const args = [...streamArgs(sink, format, options.latencyMs), '--playback', file];
-    return OwnedProcess.start(`pacat to ${sink}`, 'pacat', args, this.options(options.logFile));
+    return this.machine.start(`pacat to ${sink}`, 'pacat', args, this.options(options.logFile));
   }
 
-  /** Records a source into a file as raw PCM until it is stopped; the caller owns the process. */
+  /** Records a source into a file of its machine as raw PCM until it is stopped; the caller owns the process. */
   record(
     source: string,
     file: string,
@@ -119,7 +125,7 @@ export class PulseClient {
     options: { latencyMs?: number; logFile?: string } = {},
   ): OwnedProcess {
     const args = [...streamArgs(source, format, options.latencyMs), '--record', file];
-    return OwnedProcess.start(`parec from ${source}`, 'pacat', args, this.options(options.logFile));
+    return this.machine.start(`parec from ${source}`, 'pacat', args, this.options(options.logFile));
   }
 
   private options(logFile: string | undefined): { env: NodeJS.ProcessEnv; logFile?: string } {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
+import { Host, SPEAKERS } from '../../host/host.js';
 import { countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
 import { probeLatency } from '../../lib/e2e-probe.js';
 
@@ -21,7 +21,7 @@ const cases = [
 
 describe('end to end: a drain in the guest', function () {
   this.timeout(90_000);
-  let host: EmulatedHost;
+  let host: Host;
 
   afterEach(async () => {
     await host.stop();
@@ -29,7 +29,7 @@ describe('end to end: a drain in the guest', function () {
 
   for (const { name, nullSinkArgs, latencyMs } of cases) {
     it(`ends when the last frame has been heard: ${latencyMs} ms into ${name}`, async () => {
-      host = await EmulatedHost.start({ guests: 1, nullSinkArgs, sinkArgs: spec });
+      host = await Host.start({ guests: 1, nullSinkArgs, sinkArgs: spec });
       const [guest] = host.guests;
       assert.ok(guest);
       const from: Place = { client: guest.client, sink: guest.sink ?? '' };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { EmulatedHost } from '../../emulated-host/emulated-host.js';
+import { Host } from '../../host/host.js';
 import { compare, countersOf, playAndRecord, routeTo } from '../../lib/e2e-play.js';
 import { music, noise } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
@@ -24,11 +24,11 @@ const cases = [44_100, 48_000].flatMap((rate) => [
 
 describe('end to end: 60 s of s16le stereo', function () {
   this.timeout((SECONDS + 120) * 1000);
-  let host: EmulatedHost;
+  let host: Host;
   const passages = new Map<string, Promise<void>>();
 
   before(async () => {
-    host = await EmulatedHost.start();
+    host = await Host.start();
     for (const { name, sink, rate, signal } of cases) {
       const format = stereo(rate);
       const spec = `format=s16le rate=${rate} channels=2`;

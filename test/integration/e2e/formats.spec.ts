@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { playbackCard } from '../../emulated-host/emulated-xen.js';
-import { EmulatedHost } from '../../emulated-host/emulated-host.js';
+import { Host, playbackCard } from '../../host/host.js';
 import { compare, playAndRecord } from '../../lib/e2e-play.js';
 import { CARRIED_FORMATS, chirp, firstChannel, likeness, noise, toS16 } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
@@ -139,11 +138,11 @@ function printTable(lines: Line[]): void {
 
 describe('end to end: sample formats, rates and channels', function () {
   this.timeout(60_000);
-  let host: EmulatedHost;
+  let host: Host;
   const lines: Line[] = [];
 
   before(async () => {
-    host = await EmulatedHost.start({ config: { pulse: { sink: DOM0_SINK } } });
+    host = await Host.start({ config: { pulse: { sink: DOM0_SINK } } });
   });
 
   after(async () => {

@@ -3,11 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { playbackCard } from '../../emulated-host/emulated-xen.js';
-import type { Counts } from '../../emulator/control-protocol.js';
+import type { Counts } from '../../host/xen.js';
 import { backendModulesOf, logFrom, TwoGuests } from '../../lib/e2e-lifecycle.js';
 import { paths } from '../../lib/paths.js';
-import { OwnedProcess } from '../../lib/process.js';
+import type { OwnedProcess } from '../../lib/process.js';
 import { waitFor } from '../../lib/wait.js';
 
 const TEST_MS = 120_000;
@@ -83,18 +82,17 @@ describe('end to end: a guest that means harm', function () {
     await stage.stop();
   });
 
-  function start(mode: string): OwnedProcess {
-    program = OwnedProcess.start(`hostile-frontend ${mode}`, PROGRAM, [mode], {
-      env: { ...process.env, ...stage.subject.domain.env },
-      logFile: outputFile(),
-    });
+  async function start(mode: string): Promise<OwnedProcess> {
+    const { machine, env } = stage.subject.domain;
+    const options = { env: { PATH: process.env['PATH'], ...env }, logFile: outputFile() };
+    program = machine.start(`hostile-frontend ${mode}`, await machine.provide(PROGRAM), [mode], options);
     return program;
   }
 
   const outputFile = (): string => join(stage.subject.dir, 'hostile.log');
 
   async function misbehave(mode: string): Promise<string> {
-    const running = start(mode);
+    const running = await start(mode);
     const output = logFrom(outputFile());
     await waitFor(
       `hostile-frontend ${mode} to be done`,
@@ -110,11 +108,10 @@ describe('end to end: a guest that means harm', function () {
 
   /** The guest's domain as it was before: its program ended, its card made anew by the toolstack. */
   async function cleanUp(): Promise<void> {
-    const { domid } = stage.subject.identity;
     await program?.kill();
     program = undefined;
-    await stage.host.xen.toolstack.removeVsnd(domid, 0);
-    await stage.host.xen.toolstack.addVsnd(domid, 0, playbackCard('subject'));
+    await stage.host.removeCard(stage.subject);
+    await stage.host.addCard(stage.subject);
   }
 
   for (const { mode, title, says, refused = 0 } of misdeeds) {
@@ -173,7 +170,7 @@ describe('end to end: a guest that means harm', function () {
       return modules.length === 0;
     });
     const { domains } = await stage.idleCounts();
-    assert.equal(domains[subject.identity.key], undefined);
+    assert.equal(domains[subject.domain.key], undefined);
     assert.equal(domains['dom0']?.mapped, clean.domains['dom0']?.mapped);
     assert.equal(domains['dom0']?.ports, clean.domains['dom0']?.ports);
   });

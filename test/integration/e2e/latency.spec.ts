@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
+import { Host, SPEAKERS } from '../../host/host.js';
 import type { PcmComparison } from '../../lib/compare-pcm.js';
 import { compare, countersOf, play, playAndRecord, Recorder, type Place } from '../../lib/e2e-play.js';
 import { latencyErrors, probeLatency, quantile } from '../../lib/e2e-probe.js';
@@ -26,13 +26,13 @@ const deviations = (c: PcmComparison): number => c.lostFrames + c.insertedFrames
 for (const { name, nullSinkArgs } of kinds) {
   describe(`end to end: a guest's buffer of ${GUEST_BUFFER_MS} ms into ${name}`, function () {
     this.timeout((SECONDS + 120) * 1000);
-    let host: EmulatedHost;
+    let host: Host;
     let from: Place;
     let to: Place;
 
     beforeEach(async () => {
       const sinkArgs = `${spec} max_latency_msec=${GUEST_BUFFER_MS}`;
-      host = await EmulatedHost.start({ guests: 1, nullSinkArgs, sinkArgs });
+      host = await Host.start({ guests: 1, nullSinkArgs, sinkArgs });
       const [guest] = host.guests;
       assert.ok(guest);
       from = { client: guest.client, sink: guest.sink ?? '' };
@@ -97,14 +97,14 @@ describe('end to end: into a dom0 sink that has rendered two seconds of silence 
   const PLAYED_SECONDS = 6;
   /** The head start, and as much again for a busy machine. */
   const LATEST_END_MS = (PLAYED_SECONDS + 4) * 1000;
-  let host: EmulatedHost;
+  let host: Host;
 
   afterEach(async () => {
     await host.stop();
   });
 
   it('plays everything, and soon after', async () => {
-    host = await EmulatedHost.start({ guests: 1, nullSinkArgs: spec, sinkArgs: spec });
+    host = await Host.start({ guests: 1, nullSinkArgs: spec, sinkArgs: spec });
     const [guest] = host.guests;
     assert.ok(guest);
     const speakers: Place = { client: host.client, sink: SPEAKERS };
@@ -115,7 +115,7 @@ describe('end to end: into a dom0 sink that has rendered two seconds of silence 
     const recorder = await Recorder.start(speakers, format, host.dir, { settle: false });
     const started = performance.now();
     const from: Place = { client: guest.client, sink: guest.sink ?? '' };
-    const player = play(from, pcm, format, guest.dir, { latencyMs: 200, leadInSeconds: 0.5 });
+    const player = await play(from, pcm, format, guest.dir, { latencyMs: 200, leadInSeconds: 0.5 });
     try {
       await player.succeeded(60_000);
       const tookMs = performance.now() - started;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { SPEAKERS, type EmulatedHost } from '../../emulated-host/emulated-host.js';
-import type { Guest } from '../../emulated-host/guest.js';
+import { SPEAKERS, type Host } from '../../host/host.js';
+import type { Guest } from '../../host/guest.js';
 import { playSilence, sinkInputs, sinkInputsOf, TwoGuests } from '../../lib/e2e-lifecycle.js';
 import { withoutSilence } from '../../lib/e2e-lifecycle-bystander.js';
 import { Ear, FORMAT, FRAME_BYTES } from '../../lib/e2e-lifecycle-ear.js';
@@ -184,7 +184,7 @@ function lostBetween(noise: Buffer, first: Buffer, second: Buffer): number {
 }
 
 /** As the guest is moved, a program of dom0 is. */
-async function moveLocalStream(host: EmulatedHost, noiseFile: string, noise: Buffer): Promise<number> {
+async function moveLocalStream(host: Host, noiseFile: string, noise: Buffer): Promise<number> {
   const [ear, other] = [await Ear.open(host, SPEAKERS), await Ear.open(host, OTHER_SINK)];
   const player = OwnedProcess.start('local player', 'pacat', localPlayerArgs(noiseFile), {
     env: host.client.env,

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { playbackCard } from '../../emulated-host/emulated-xen.js';
-import { EmulatedHost, SPEAKERS } from '../../emulated-host/emulated-host.js';
-import { frontendPath, Guest } from '../../emulated-host/guest.js';
-import { PulseDaemon } from '../../emulated-host/pulse-daemon.js';
-import { logFrom, playSilence, TwoGuests } from '../../lib/e2e-lifecycle.js';
+import { Host, playbackCard, SPEAKERS } from '../../host/host.js';
+import { frontendPath, Guest } from '../../host/guest.js';
+import { PulseDaemon } from '../../host/pulse-daemon.js';
+import { logFrom, playSilence } from '../../lib/e2e-lifecycle.js';
 import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
 import { noise } from '../../lib/e2e-signals.js';
 import { paths } from '../../lib/paths.js';
 import { Toolstack, ToolstackError } from '../../lib/toolstack.js';
 import { waitFor } from '../../lib/wait.js';
-import type { XenstoreClient } from '../../lib/xenstore-client.js';
 
 const TEST_MS = 60_000;
 const SINK_MODULE = 'module-xen-sink';
@@ -49,11 +47,11 @@ const wrongArguments: readonly (readonly [string, RegExp])[] = [
 
 describe('end to end: what module-xen-sink refuses', function () {
   this.timeout(TEST_MS);
-  let host: EmulatedHost;
+  let host: Host;
   let guest: Guest;
 
   before(async () => {
-    host = await EmulatedHost.start();
+    host = await Host.start();
     guest = await host.addGuest();
   });
 
@@ -80,6 +78,7 @@ describe('end to end: what module-xen-sink refuses', function () {
     const env = { ...guest.domain.env, XENSTORED_PATH: join(dir, 'xenstored.sock') };
     const pulse = new PulseDaemon({
       name: 'PulseAudio without xenstore',
+      machine: guest.domain.machine,
       dir,
       moduleDir: paths.coreBuildDir,
       env: () => env,
@@ -113,7 +112,7 @@ describe('end to end: what module-xen-sink refuses', function () {
     await assert.rejects(narrow.client.loadModule(SINK_MODULE, 'rate=44100'));
     assert.match(log(), /Card vsnd-0 refuses these arguments: rate 44100 Hz is not among its sample-rates/);
 
-    const path = `${frontendPath(narrow.identity.domid, 0)}/sample-rates`;
+    const path = `${frontendPath(narrow.domain.domid, 0)}/sample-rates`;
     await host.xen.store.write(path, 'fast');
     await assert.rejects(narrow.client.loadModule(SINK_MODULE));
     assert.match(log(), /Card vsnd-0: device\/vsnd\/0\/sample-rates is "fast", expected rates in Hz/);
@@ -133,10 +132,10 @@ describe('end to end: what module-xen-sink refuses', function () {
 
 describe('end to end: what module-xen-sink waits for', function () {
   this.timeout(TEST_MS);
-  let host: EmulatedHost;
+  let host: Host;
 
   beforeEach(async () => {
-    host = await EmulatedHost.start();
+    host = await Host.start();
   });
 
   afterEach(async () => {
@@ -159,10 +158,10 @@ describe('end to end: what module-xen-sink waits for', function () {
 
   it('plays nowhere without a backend, and connects when there is one', async () => {
     const guest = await host.addGuest({ pulse: false });
-    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await host.removeCard(guest);
     await host.stopController();
     const impatient = new Toolstack(host.xen.store, 100);
-    await assert.rejects(impatient.addVsnd(guest.identity.domid, 0, playbackCard('late')), ToolstackError);
+    await assert.rejects(impatient.addVsnd(guest.domain.domid, 0, playbackCard('late')), ToolstackError);
     await guest.pulse.start();
 
     await loadsAndKeepsTime(guest);
@@ -174,25 +173,25 @@ describe('end to end: what module-xen-sink waits for', function () {
 
   it('plays nowhere without a card, and connects when it is added', async () => {
     const guest = await host.addGuest({ pulse: false });
-    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await host.removeCard(guest);
     await guest.pulse.start();
 
     await loadsAndKeepsTime(guest);
 
-    await host.xen.toolstack.addVsnd(guest.identity.domid, 0, playbackCard('late'));
+    await host.addCard(guest);
     await guest.connected();
     await isHeard(host, guest);
   });
 
   it('says why it cannot use a card that comes later', async () => {
     const guest = await host.addGuest({ pulse: false });
-    await host.xen.toolstack.removeVsnd(guest.identity.domid, 0);
+    await host.removeCard(guest);
     await guest.pulse.start();
     await guest.loadSink('rate=44100');
     const log = logFrom(guest.pulse.logFile);
 
     const card = { ...playbackCard('narrow'), sampleRates: [48000] };
-    await host.xen.toolstack.addVsnd(guest.identity.domid, 0, card);
+    await host.addCard(guest, card);
     const reason =
       'Card vsnd-0: rate 44100 Hz is not among its sample-rates; choose another with rate=, or add it there. Playing nowhere';
     await waitFor('the reason in the log', () => log().includes(reason), { detail: log });
@@ -200,124 +199,10 @@ describe('end to end: what module-xen-sink waits for', function () {
   });
 });
 
-/** As much as one message to xenstore takes, its path included. */
-const GARBAGE = '\u0001\u001b[2J\n\u202e'.repeat(400);
-
-/** What a guest writes below its card, and what xen-audiod must say of it. */
-const malformedNodes: readonly { node: string; value: string | undefined; expected: RegExp }[] = [
-  { node: '0/0/ring-ref', value: 'abc', expected: /0\/0\/ring-ref: found "abc", expected grant reference/ },
-  { node: '0/0/ring-ref', value: '', expected: /0\/0\/ring-ref: found "", expected grant reference/ },
-  { node: '0/0/ring-ref', value: '-8', expected: /0\/0\/ring-ref: found "-8", expected grant reference/ },
-  {
-    node: '0/0/event-channel',
-    value: '99999999999',
-    expected: /0\/0\/event-channel: found "99999999999", expected event channel port/,
-  },
-  {
-    node: '0/0/evt-ring-ref',
-    value: undefined,
-    expected: /0\/0\/evt-ring-ref: found nothing, expected a number/,
-  },
-  {
-    node: '0/0/evt-ring-ref',
-    value: '8',
-    expected: /0\/0\/evt-ring-ref: found "8", expected another page than ring-ref/,
-  },
-  { node: '0/0/unique-id', value: GARBAGE, expected: /./ },
-  {
-    node: '0/0/channels-max',
-    value: GARBAGE,
-    expected: /0\/0\/channels-max: found ".*…", expected channels: a decimal/,
-  },
-  { node: 'sample-rates', value: 'x', expected: /vsnd\/0\/sample-rates: found "x", expected sample rates/ },
-  {
-    node: 'sample-rates',
-    value: '44100,'.repeat(600),
-    expected: /vsnd\/0\/sample-rates: found "44100,.*…", expected/,
-  },
-  {
-    node: '0/sample-formats',
-    value: 's17_le',
-    expected: /0\/sample-formats: found "s17_le", expected sample formats/,
-  },
-  { node: 'version', value: '3', expected: /vsnd\/0\/version: found "3", expected version/ },
-  {
-    node: '0/0/type',
-    value: '\u0000\u001b[2J',
-    expected: /0\/0\/type: found .*, expected p \(playback\) or c/,
-  },
-  {
-    node: '7/0/type',
-    value: 'p',
-    expected: /vsnd\/0\/1: found nothing, expected a directory: indices are contiguous/,
-  },
-  { node: '0/0/ring-ref', value: '4294967295', expected: /mapping the request ring \(ring-ref\) failed/ },
-  { node: '0/0/event-channel', value: '131071', expected: /./ },
-];
-
-describe('end to end: nodes of a guest that make no sense', function () {
-  this.timeout(TEST_MS);
-  let stage: TwoGuests;
-  let store: XenstoreClient;
-  let card: string;
-
-  before(async () => {
-    stage = await TwoGuests.start();
-    card = frontendPath(stage.subject.identity.domid, 0);
-    store = await stage.host.xen.control.openXenstore(stage.subject.identity.key);
-  });
-
-  after(async () => {
-    store.close();
-    await stage.stop();
-  });
-
-  /** What a frontend publishes; the rings are none, which is found out last. */
-  async function publish(node: string, value: string | undefined): Promise<void> {
-    const nodes = new Map<string, string | undefined>([
-      ['version', '2'],
-      ['0/0/ring-ref', '8'],
-      ['0/0/event-channel', '1'],
-      ['0/0/evt-ring-ref', '9'],
-      ['0/0/evt-event-channel', '2'],
-      [node, value],
-    ]);
-    for (const [name, text] of nodes) {
-      if (text !== undefined) await store.write(`${card}/${name}`, text);
-    }
-    await store.write(`${card}/state`, '3');
-  }
-
-  /** A new card, as the toolstack makes it, with nothing of the guest's in it. */
-  async function plugAnew(): Promise<void> {
-    const { domid } = stage.subject.identity;
-    await stage.host.xen.toolstack.removeVsnd(domid, 0);
-    await stage.host.xen.toolstack.addVsnd(domid, 0, playbackCard('subject'));
-  }
-
-  it('are refused with their path and the reason, and nobody else notices', async () => {
-    await stage.undisturbed(async () => {
-      for (const { node, value, expected } of malformedNodes) {
-        const log = logFrom(stage.host.controller.logFile);
-        const pulseLog = logFrom(stage.host.pulse.logFile);
-        await publish(node, value);
-        await waitFor(
-          `xen-audiod to refuse ${node} = ${String(value).slice(0, 20)}`,
-          () => log().includes('subject/0: refused: ') && expected.test(log()),
-          { detail: () => log() + pulseLog() },
-        );
-        assert.doesNotMatch(log(), /[^\n -~…]/, 'nothing of the guest changes the look of the log');
-        await plugAnew();
-      }
-    });
-    assert.equal(stage.host.controller.running, true);
-  });
-});
-
 /** What the guest plays comes out of dom0. */
-async function isHeard(host: EmulatedHost, guest: Guest): Promise<void> {
+async function isHeard(host: Host, guest: Guest): Promise<void> {
   const file = join(guest.dir, 'noise');
-  writeFileSync(file, noise(FORMAT, 30));
+  await guest.domain.machine.write(file, noise(FORMAT, 30));
   const player = guest.client.play(guest.sink ?? '', file, FORMAT);
   const ear = await Ear.open(host, SPEAKERS);
   try {

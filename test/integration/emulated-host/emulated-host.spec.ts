@@ -3,16 +3,16 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { EmulatedHost, MIC_FEED, SPEAKERS } from '../../emulated-host/emulated-host.js';
+import { Host, MIC_FEED, SPEAKERS } from '../../host/host.js';
 import { HostDescription } from '../../emulated-host/description.js';
-import { makeTestFolder, removeFolder } from '../../emulated-host/folder.js';
+import { makeTestFolder, removeFolder } from '../../host/folder.js';
 import { paths } from '../../lib/paths.js';
 import { runCommand, type CommandResult } from '../../lib/process.js';
 import { waitFor } from '../../lib/wait.js';
 
-describe('EmulatedHost', function () {
+describe('Host', function () {
   this.timeout(60_000);
-  let host: EmulatedHost | undefined;
+  let host: Host | undefined;
 
   afterEach(async () => {
     await host?.stop();
@@ -20,7 +20,7 @@ describe('EmulatedHost', function () {
   });
 
   it('gives dom0 loudspeakers, a microphone feed and a controller that serves', async () => {
-    host = await EmulatedHost.start({ nullSinkArgs: 'rate=48000' });
+    host = await Host.start({ nullSinkArgs: 'rate=48000' });
 
     const sinks = await host.client.list('sinks');
     assert.deepEqual(sinks.map((sink) => sink.name).sort(), [MIC_FEED, SPEAKERS]);
@@ -29,21 +29,21 @@ describe('EmulatedHost', function () {
   });
 
   it('adds and removes guests, and leaves nothing of them', async () => {
-    host = await EmulatedHost.start();
+    host = await Host.start();
     const before = await host.counts();
 
     const guest = await host.addGuest({ name: 'work' });
-    assert.equal(await host.xen.read(`/local/domain/${guest.identity.domid}/name`), 'work');
-    assert.equal(await host.xen.read('/local/domain/0/backend/vsnd/1/0/state'), '2');
+    assert.equal(await host.xen.store.tryRead(`/local/domain/${guest.domain.domid}/name`), 'work');
+    assert.equal(await host.xen.store.tryRead('/local/domain/0/backend/vsnd/1/0/state'), '2');
     await host.removeGuest(guest);
 
     assert.deepEqual(host.guests, []);
-    assert.equal(await host.xen.read('/local/domain/0/backend/vsnd/1/0'), undefined);
+    assert.equal(await host.xen.store.tryRead('/local/domain/0/backend/vsnd/1/0'), undefined);
     assert.deepEqual(Object.keys((await host.counts()).domains), Object.keys(before.domains));
   });
 
   it('runs the controller again after a crash', async () => {
-    host = await EmulatedHost.start();
+    host = await Host.start();
     const first = host.controller.pid;
     await host.killController();
     await host.startController();
@@ -54,7 +54,7 @@ describe('EmulatedHost', function () {
   it('removes all it started when the start fails', async () => {
     const dir = join(makeTestFolder(), 'host');
     await assert.rejects(
-      EmulatedHost.start({ dir, nullSinkArgs: 'rate=nonsense' }),
+      Host.start({ dir, nullSinkArgs: 'rate=nonsense' }),
       /dom0's PulseAudio did not load: .*rate=nonsense/,
     );
     assert.equal(existsSync(dir), false);

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Counts } from '../emulator/control-protocol.js';
 import { paths } from '../lib/paths.js';
 import type { PulseClient } from '../lib/pulse.js';
 import type { VsndCard } from '../lib/toolstack.js';
 import { ControllerProcess } from './controller-process.js';
-import type { HostDescription } from './description.js';
-import { EmulatedXen, playbackCard } from './emulated-xen.js';
-import { claimFolder, makeTestFolder, removeFolder } from './folder.js';
+import { EmulatedXen } from './emulated/emulated-xen.js';
+import { claimFolder, makeTestFolder, removeFolder } from '../host/folder.js';
 import { Guest } from './guest.js';
+import { thisMachine } from './machine.js';
 import { PrivateBus } from './private-bus.js';
 import { PulseDaemon } from './pulse-daemon.js';
+import { RealXen } from './real/real-xen.js';
+import type { Counts, Xen } from './xen.js';
 
 export const SPEAKERS = 'speakers';
 export const MIC_FEED = 'mic_feed';
@@ -21,6 +20,8 @@ export const MIC_FEED = 'mic_feed';
 const DEVID = 0;
 
 export interface HostOptions {
+  /** Default: what the environment variable XEN_AUDIO_TEST_XEN says, or 'emulated'. */
+  xen?: 'emulated' | 'real';
   /** Its folder, which must not exist; default: a new one on tmpfs. */
   dir?: string;
   /** How many guests to start, each connected when `start` resolves; default 0. */
@@ -45,27 +46,30 @@ export interface GuestOptions {
   pulse?: boolean;
 }
 
+/** Which Xen the tests of this run get: 'emulated' (the default), or 'real' when they run in the dom0 of one. */
+const XEN_OF_RUN = 'XEN_AUDIO_TEST_XEN';
+
 /**
- * A Xen host on a machine without Xen: emulated Xen, D-Bus, dom0's PulseAudio, xen-audiod, guests. It owns every
- * process and the folder; `stop` ends and removes them, in reverse order, from any half-built state.
+ * A Xen host: Xen, D-Bus, dom0's PulseAudio, xen-audiod, guests. It owns every process and the folder; `stop` ends and
+ * removes them, in reverse order, from any half-built state.
  */
-export class EmulatedHost {
-  readonly xen: EmulatedXen;
+export class Host {
+  readonly xen: Xen;
   readonly bus: PrivateBus;
   readonly pulse: PulseDaemon;
   readonly controller: ControllerProcess;
   readonly guests: Guest[] = [];
-  private nextDomid = 1;
 
   private constructor(
     readonly dir: string,
     private readonly options: HostOptions,
   ) {
-    this.xen = new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'));
+    this.xen = xenOf(options.xen ?? process.env[XEN_OF_RUN] ?? 'emulated', dir);
     this.bus = new PrivateBus(join(dir, 'bus'));
     const env = (): NodeJS.ProcessEnv => this.dom0Environment();
     this.pulse = new PulseDaemon({
       name: "dom0's PulseAudio",
+      machine: thisMachine,
       dir: join(dir, 'dom0'),
       moduleDir: this.moduleDir,
       env,
@@ -87,9 +91,9 @@ export class EmulatedHost {
   }
 
   /** Starts a host. @throws Error that says what is missing; nothing is left behind then */
-  static async start(options: HostOptions = {}): Promise<EmulatedHost> {
+  static async start(options: HostOptions = {}): Promise<Host> {
     const dir = options.dir === undefined ? makeTestFolder() : claimFolder(options.dir);
-    const host = new EmulatedHost(dir, options);
+    const host = new Host(dir, options);
     try {
       await host.startAll();
       return host;
@@ -133,6 +137,7 @@ export class EmulatedHost {
   async stop(): Promise<void> {
     const stops: (() => Promise<unknown>)[] = [
       ...[...this.guests].reverse().map((guest) => () => guest.pulse.stop()),
+      () => this.xen.releaseDomains(),
       () => this.controller.stop(),
       () => this.pulse.stop(),
       () => this.bus.stop(),
@@ -145,39 +150,51 @@ export class EmulatedHost {
     this.guests.length = 0;
     removeFolder(this.dir);
     if (failures.length > 0) {
-      throw new AggregateError(failures, `stopping the emulated host: ${failures.map(String).join('; ')}`);
+      throw new AggregateError(failures, `stopping the host: ${failures.map(String).join('; ')}`);
     }
   }
 
   /** Makes a domain with a card, and starts its PulseAudio, without a sink yet. */
   async addGuest(options: GuestOptions = {}): Promise<Guest> {
-    const domid = this.nextDomid;
-    this.nextDomid += 1;
-    const name = options.name ?? `guest${domid}`;
-    const identity = { key: `guest${domid}`, domid, uuid: randomUUID(), name };
-    const domain = await this.xen.createDomain(identity);
-    const guest = new Guest(identity, domain, this.dir, this.moduleDir, this.xen);
+    const domain = await this.xen.createDomain(options.name);
+    const guest = new Guest(domain, this.dir, this.moduleDir, this.xen);
     this.guests.push(guest);
-    await this.xen.toolstack.addVsnd(domid, DEVID, options.card ?? playbackCard(name));
+    await this.addCard(guest, options.card);
     if (options.pulse ?? true) {
       await guest.pulse.start();
     }
     return guest;
   }
 
+  /** Attaches a guest's one card; default: one playback stream without limits. @throws Error of the toolstack */
+  async addCard(guest: Guest, card: VsndCard = playbackCard(guest.domain.name)): Promise<void> {
+    await this.xen.addCard(guest.domain, DEVID, card);
+  }
+
+  /** Detaches it. @throws Error when the backend did not let go of it in time */
+  async removeCard(guest: Guest): Promise<void> {
+    await this.xen.removeCard(guest.domain, DEVID);
+  }
+
   /**
    * Destroys a domain as `xl destroy` does: it runs no more, its card goes, then the rest of it.
    *
-   * @throws ToolstackError when the backend did not let go of the card; the domain is gone all the same
+   * @throws Error when the backend did not let go of the card; the domain is gone all the same
    */
   async removeGuest(guest: Guest): Promise<void> {
     await guest.pulse.kill();
     try {
-      await this.xen.toolstack.removeVsnd(guest.identity.domid, DEVID);
+      await this.removeCard(guest);
     } finally {
-      await this.xen.control.destroyDomain(guest.identity.key);
-      this.guests.splice(this.guests.indexOf(guest), 1);
+      await this.destroyDomain(guest);
     }
+  }
+
+  /** Ends a domain that has no card any more. */
+  async destroyDomain(guest: Guest): Promise<void> {
+    await guest.pulse.kill();
+    await this.xen.destroyDomain(guest.domain);
+    this.guests.splice(this.guests.indexOf(guest), 1);
   }
 
   /** Starts a guest's PulseAudio again after `killGuestPulse`; the sink must be loaded anew. */
@@ -215,52 +232,35 @@ export class EmulatedHost {
 
   /** A node of the control directory of a guest's stream, such as `underruns`; undefined when it is absent. */
   async streamNode(guest: Guest, node: string, devid = 0): Promise<string | undefined> {
-    return this.xen.read(`/local/domain/0/data/xen-audio/${guest.identity.domid}/${devid}/0/0/${node}`);
-  }
-
-  describe(): HostDescription {
-    const dom0 = this.xen.dom0;
-    return {
-      dir: this.dir,
-      dbus: this.bus.address,
-      dom0: {
-        pulse: this.pulse.server,
-        xenstore: dom0.xenstore,
-        lib: dom0.lib,
-        sink: SPEAKERS,
-        mic_feed: MIC_FEED,
-        mic: `${MIC_FEED}.monitor`,
-        logs: { pulse: this.pulse.logFile, controller: this.controller.logFile },
-        pids: { pulse: this.pulse.pid ?? null, controller: this.controller.pid ?? null },
-      },
-      guests: this.guests.map((guest) => ({
-        domid: guest.identity.domid,
-        uuid: guest.identity.uuid,
-        name: guest.identity.name,
-        pulse: guest.pulse.server,
-        xenstore: guest.domain.xenstore,
-        lib: guest.domain.lib,
-        sink: guest.sink,
-        source: null,
-        logs: { pulse: guest.pulse.logFile },
-        pids: { pulse: guest.pulse.pid ?? null },
-      })),
-    };
-  }
-
-  /** Keeps `describe` in the folder, for whoever comes later. */
-  writeDescription(description: HostDescription): void {
-    writeFileSync(descriptionFile(this.dir), `${JSON.stringify(description, null, 2)}\n`);
+    return this.xen.store.tryRead(
+      `/local/domain/0/data/xen-audio/${guest.domain.domid}/${devid}/0/0/${node}`,
+    );
   }
 
   private dom0Environment(): NodeJS.ProcessEnv {
     const bus = this.bus.address;
-    return { ...this.xen.dom0.env, DBUS_SESSION_BUS_ADDRESS: bus, DBUS_SYSTEM_BUS_ADDRESS: bus };
+    return { ...this.xen.dom0Env, DBUS_SESSION_BUS_ADDRESS: bus, DBUS_SYSTEM_BUS_ADDRESS: bus };
   }
 }
 
-export function descriptionFile(dir: string): string {
-  return join(dir, 'host.json');
+/** A card with one PCM device of one playback stream, and no limits of its own. */
+export function playbackCard(name: string): VsndCard {
+  return {
+    shortName: name,
+    longName: `Sound of ${name}`,
+    pcm: [{ name: 'playback', streams: [{ type: 'p', uniqueId: 'out' }] }],
+  };
+}
+
+function xenOf(kind: string, dir: string): Xen {
+  switch (kind) {
+    case 'emulated':
+      return new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'));
+    case 'real':
+      return new RealXen(dir);
+    default:
+      throw new Error(`${XEN_OF_RUN}=${kind}: expected emulated or real`);
+  }
 }
 
 function subObject(config: Record<string, unknown> | undefined, key: string): object {

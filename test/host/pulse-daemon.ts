@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { OwnedProcess, runCommand, tailOf, type ProcessEnd } from '../lib/process.js';
+import { tailOf, type OwnedProcess, type ProcessEnd } from '../lib/process.js';
 import { PulseClient } from '../lib/pulse.js';
 import { waitFor } from '../lib/wait.js';
+import { mayUseRealtime, type Machine } from './machine.js';
 
 export interface PulseDaemonOptions {
   name: string;
-  /** Its own folder; made when it is missing, and kept from one start to the next. */
+  machine: Machine;
+  /** Its own folder, there and here (for the log); made when it is missing, and kept from one start to the next. */
   dir: string;
   /** Where our modules are; searched before PulseAudio's own. */
   moduleDir: string;
@@ -18,6 +19,9 @@ export interface PulseDaemonOptions {
   /** Modules with arguments, loaded at the start, after the native protocol. */
   modules: readonly string[];
 }
+
+/** PulseAudio's own; for programs that speak to servers of two machines. */
+const TCP_PORT = 4713;
 
 /** A PulseAudio of our own: it reads and writes nothing of the user's. */
 export class PulseDaemon {
@@ -31,7 +35,9 @@ export class PulseDaemon {
     const { dir } = options;
     this.socket = join(dir, 'native');
     this.server = `unix:${this.socket}`;
-    this.client = new PulseClient(this.server, join(dir, 'cookie'));
+    const { hostName } = options.machine;
+    const fromHere = hostName === undefined ? this.server : `tcp:${hostName}:${TCP_PORT}`;
+    this.client = new PulseClient(options.machine, this.server, join(dir, 'cookie'), fromHere);
     this.logFile = join(dir, 'pulseaudio.log');
   }
 
@@ -48,11 +54,12 @@ export class PulseDaemon {
     if (this.running) {
       throw new Error(`${this.options.name} is running already`);
     }
-    const { name, dir } = this.options;
+    const { name, dir, machine } = this.options;
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
     for (const folder of ['run', 'state', 'config']) {
-      mkdirSync(join(dir, folder), { recursive: true, mode: 0o700 });
+      await machine.makeFolder(join(dir, folder));
     }
-    const started = OwnedProcess.start(name, 'pulseaudio', await this.arguments(), {
+    const started = machine.start(name, 'pulseaudio', await this.arguments(), {
       env: this.environment(),
       cwd: dir,
       logFile: this.logFile,
@@ -94,9 +101,14 @@ export class PulseDaemon {
   }
 
   private async arguments(): Promise<string[]> {
-    const { moduleDir, modules } = this.options;
-    const realtime = mayUseRealtime() ? 'yes' : 'no';
-    const protocol = `module-native-protocol-unix auth-anonymous=1 auth-cookie-enabled=0 socket=${this.socket}`;
+    const { machine, moduleDir, modules } = this.options;
+    const realtime = (await mayUseRealtime(machine)) ? 'yes' : 'no';
+    const searched = [await machine.provide(moduleDir), await systemModuleDir(machine)];
+    const open = 'auth-anonymous=1 auth-cookie-enabled=0';
+    const protocols = [
+      `module-native-protocol-unix ${open} socket=${this.socket}`,
+      ...(machine.hostName === undefined ? [] : [`module-native-protocol-tcp ${open} port=${TCP_PORT}`]),
+    ];
     return [
       '-n',
       '--daemonize=no',
@@ -108,8 +120,8 @@ export class PulseDaemon {
       '--log-target=stderr',
       '--log-level=info',
       '--log-time=yes',
-      `--dl-search-path=${moduleDir}:${await systemModuleDir()}`,
-      ...[protocol, ...modules].map((module) => `--load=${module}`),
+      `--dl-search-path=${searched.join(':')}`,
+      ...[...protocols, ...modules].map((module) => `--load=${module}`),
     ];
   }
 
@@ -129,19 +141,12 @@ export class PulseDaemon {
   }
 }
 
-/** Whether a thread of ours may have realtime priority; asked once. */
-const mayUseRealtime = once(() => spawnSync('chrt', ['-r', '5', 'true'], { stdio: 'ignore' }).status === 0);
-
 /** Where the installed PulseAudio keeps its modules; it differs from release to release. */
-const systemModuleDir = once(async () => {
-  const { code, stdout } = await runCommand('pkg-config', ['--variable=modlibexecdir', 'libpulse']);
-  if (code !== 0 || stdout.trim() === '') {
-    throw new Error('pkg-config does not know libpulse: run scripts/setup');
+async function systemModuleDir(machine: Machine): Promise<string> {
+  const { stdout } = await machine.run('pulseaudio', ['--dump-conf']);
+  const found = /^dl-search-path = (.+)$/m.exec(stdout)?.[1];
+  if (found === undefined) {
+    throw new Error(`pulseaudio --dump-conf says nothing of dl-search-path: ${stdout}`);
   }
-  return stdout.trim();
-});
-
-function once<T>(make: () => T): () => T {
-  let made: { value: T } | undefined;
-  return () => (made ??= { value: make() }).value;
+  return found;
 }

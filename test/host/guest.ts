@@ -4,26 +4,13 @@ import { join } from 'node:path';
 import type { PulseClient } from '../lib/pulse.js';
 import { tailOf } from '../lib/process.js';
 import { waitFor } from '../lib/wait.js';
-import type { DomainEnvironment } from './emulated-xen.js';
 import { PulseDaemon } from './pulse-daemon.js';
+import type { Domain, Xen } from './xen.js';
 
 const SINK_MODULE = 'module-xen-sink';
 export const SINK_NAME = 'xen';
 /** XenbusState Connected. */
 const CONNECTED = '4';
-
-export interface GuestIdentity {
-  /** Names its folder; never used again in the life of a host. */
-  key: string;
-  domid: number;
-  uuid: string;
-  name: string;
-}
-
-/** What a guest needs to see of xenstore from outside. */
-export interface NodeReader {
-  read(path: string): Promise<string | undefined>;
-}
 
 /** A guest: its domain, and the PulseAudio in it. */
 export class Guest {
@@ -33,16 +20,16 @@ export class Guest {
   sink: string | null = null;
 
   constructor(
-    readonly identity: GuestIdentity,
-    readonly domain: DomainEnvironment,
+    readonly domain: Domain,
     hostDir: string,
     moduleDir: string,
-    private readonly nodes: NodeReader,
+    private readonly xen: Xen,
   ) {
-    this.dir = join(hostDir, identity.key);
+    this.dir = join(hostDir, domain.key);
     this.pulse = new PulseDaemon({
-      name: `PulseAudio of ${identity.name}`,
+      name: `PulseAudio of ${domain.name}`,
       dir: join(this.dir, 'pulse'),
+      machine: domain.machine,
       moduleDir,
       env: () => domain.env,
       modules: [],
@@ -73,7 +60,7 @@ export class Guest {
       return index;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`${SINK_MODULE} ${all} in ${this.identity.name}: ${reason}\n${this.logTail()}`, {
+      throw new Error(`${SINK_MODULE} ${all} in ${this.domain.name}: ${reason}\n${this.logTail()}`, {
         cause: error,
       });
     }
@@ -81,10 +68,10 @@ export class Guest {
 
   /** Resolves when frontend and backend of a card are both connected. @throws WaitTimeout that says where they are */
   async connected(devid = 0, timeoutMs = 20_000): Promise<void> {
-    const { domid, name } = this.identity;
+    const { domid, name } = this.domain;
     const paths = [frontendPath(domid, devid), backendPath(domid, devid)].map((path) => `${path}/state`);
     const states = (): Promise<(string | undefined)[]> =>
-      Promise.all(paths.map((path) => this.nodes.read(path)));
+      Promise.all(paths.map((path) => this.xen.store.tryRead(path)));
     await waitFor(
       `card ${devid} of ${name} (domain ${domid}) to connect: frontend and backend in state 4`,
       async () => (await states()).every((state) => state === CONNECTED),

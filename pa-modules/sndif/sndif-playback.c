@@ -233,10 +233,13 @@ static void adapt_margin(struct sndif_playback *playback, uint64_t now_usec) {
         now_usec < playback->write_usec + LATE_BY_CHOICE_USEC) {
         const uint64_t half = playback->margin_bytes / 2 / frame * frame;
 
-        playback->margin_bytes = min_u64(playback->margin_bytes + max_u64(step, half), most);
+        /* while it grows, what is missing is known already */
+        if (playback->margin_bytes == playback->margin_goal_bytes)
+            playback->margin_goal_bytes = min_u64(playback->margin_bytes + max_u64(step, half), most);
         playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
     } else if (now_usec >= playback->relax_usec && playback->margin_bytes > 0) {
         playback->margin_bytes -= min_u64(playback->margin_bytes, step);
+        playback->margin_goal_bytes = playback->margin_bytes;
         playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
     }
     playback->write_usec = now_usec;
@@ -317,6 +320,16 @@ static uint64_t hold_at_end(const struct sndif_playback *playback, const struct 
                                playback->params.frame_bytes);
 }
 
+/* The position must not jump, since the frontend may have less than that: a quarter faster than time passes. */
+static void grow_margin(struct sndif_playback *playback, uint64_t now_usec) {
+    const uint64_t growth =
+        usec_to_bytes(playback, (now_usec - min_u64(now_usec, playback->margin_usec)) / 4);
+
+    if (growth > 0 || playback->margin_bytes == playback->margin_goal_bytes)
+        playback->margin_usec = now_usec;
+    playback->margin_bytes = min_u64(playback->margin_bytes + growth, playback->margin_goal_bytes);
+}
+
 uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_usec) {
     struct sndif_playback_clock clock;
     uint64_t target, end, slowest;
@@ -324,6 +337,7 @@ uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_u
     if (!playback->running)
         return playback->position_bytes;
 
+    grow_margin(playback, now_usec);
     clock = clock_read(playback);
     target = clock_target(playback, &clock, now_usec) + playback->margin_bytes;
     end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);

@@ -422,6 +422,30 @@ static void after_any_stalls_all_is_well_again(void) {
     }
 }
 
+/* A frontend with a small buffer has no more than that when the position jumps. */
+static void the_margin_grows_without_a_jump(void) {
+    struct world w;
+    uint64_t last;
+
+    world_init(&w, 10, 5, 50, true);
+    write_frames(&w, RATE / 100);
+    sndif_playback_start(&w.playback, w.now_usec);
+    run(&w, 500, MS_BYTES(10), 20 * RATE);
+    w.playback.margin_goal_bytes = w.playback.margin_bytes + MS_BYTES(20);
+    last = sndif_playback_position(&w.playback, w.now_usec);
+    for (unsigned i = 0; i < 200; i++) {
+        const uint64_t goal = w.playback.margin_goal_bytes;
+        uint64_t position;
+
+        run(&w, 1, MS_BYTES(10), 20 * RATE);
+        position = sndif_playback_position(&w.playback, w.now_usec);
+        CHECK(position - last <= MS_BYTES(2));
+        CHECK(i < 100 || w.playback.margin_bytes == goal);
+        last = position;
+    }
+    world_done(&w);
+}
+
 int main(void) {
     static const struct check_test tests[] = {
         {"blocks of any size lose nothing of a small buffer", blocks_of_any_size_lose_nothing},
@@ -436,6 +460,7 @@ int main(void) {
         {"a stalled sink is rejoined without its backlog", a_stalled_sink_is_rejoined_without_its_backlog},
         {"the position never goes back", the_position_never_goes_back},
         {"after any stalls all is well again", after_any_stalls_all_is_well_again},
+        {"the margin grows without a jump", the_margin_grows_without_a_jump},
         {"what is pushed back is pulled again", what_is_pushed_back_is_pulled_again},
         {"floats that are no numbers become silence", floats_that_are_no_numbers_become_silence},
     };

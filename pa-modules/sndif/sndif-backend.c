@@ -224,7 +224,7 @@ static void serve_write(struct sndif_backend *b, uint64_t now) {
         return;
     }
     memcpy(&position, (const uint8_t *) &b->request + SNDIF_WRITE_POSITION_OFFSET, sizeof(position));
-    if (!sndif_playback_may_write_at(&b->playback, position)) {
+    if (!sndif_playback_may_write_at(&b->playback, position, length)) {
         respond(b, -XEN_EINVAL, NULL);
         return;
     }

@@ -7,6 +7,8 @@
 
 /* Longest stretch that dom0 queues on top of the frontend's buffer. */
 #define QUEUE_USEC 1000000u
+/* How much later than the frontend we may think it is. */
+#define SKEW_USEC 100000u
 /* A sink that has been dry for so long has stopped; what piled up meanwhile is not worth hearing. */
 #define STALL_USEC 250000u
 /* Data that come so soon after the end has been heard are still played: a late thread costs a gap, but no frame. */
@@ -254,10 +256,14 @@ static void bridge_gap(struct sndif_playback *playback, uint64_t write_bytes, ui
         atomic_store_explicit(&playback->skip_bytes, start, memory_order_relaxed);
 }
 
-bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes) {
+bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes,
+                                 uint32_t length_bytes) {
+    const uint64_t queue_bytes = usec_to_bytes(playback, QUEUE_USEC - SKEW_USEC);
+
     return position_bytes % playback->params.frame_bytes == 0 &&
            position_bytes + playback->data_bytes >= playback->position_bytes &&
-           position_bytes <= playback->position_bytes + playback->data_bytes - playback->params.buffer_bytes;
+           length_bytes <= playback->data_bytes && position_bytes <= UINT64_MAX - length_bytes &&
+           position_bytes + length_bytes <= playback->position_bytes + playback->data_bytes - queue_bytes;
 }
 
 void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,

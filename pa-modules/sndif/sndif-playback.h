@@ -88,7 +88,8 @@ void sndif_playback_pause(struct sndif_playback *playback, uint64_t now_usec);
  * running. */
 void sndif_playback_realign(struct sndif_playback *playback);
 /* Whether a frontend may write there: within what its buffer and our queue span. */
-bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes);
+bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes,
+                                 uint32_t length_bytes);
 /* Takes samples for a position of the stream, replacing what was there; what has been pulled already is dropped. */
 void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
                              uint32_t length_bytes, uint64_t now_usec);

@@ -446,6 +446,27 @@ static void the_margin_grows_without_a_jump(void) {
     world_done(&w);
 }
 
+/* A frontend may fill its whole buffer, however long that lasts, and no position makes the sum overflow. */
+static void a_full_buffer_may_be_written(void) {
+    static const unsigned buffers_ms[] = {5, 20, 340, 1000, 5000, 10000};
+
+    for (size_t r = 0; r < N_ELEMENTS(buffers_ms); r++) {
+        const uint64_t buffer = MS_BYTES(buffers_ms[r]);
+        struct world w;
+
+        CHECK_ROW("buffer %u ms", buffers_ms[r]);
+        world_init(&w, buffers_ms[r], 0, 10, false);
+        CHECK(sndif_playback_may_write_at(&w.playback, 0, (uint32_t) buffer));
+        CHECK(sndif_playback_may_write_at(&w.playback, buffer - FRAME, FRAME));
+        CHECK(sndif_playback_may_write_at(&w.playback, buffer, (uint32_t) MS_BYTES(5)));
+        CHECK(!sndif_playback_may_write_at(&w.playback, w.playback.data_bytes, FRAME));
+        CHECK(!sndif_playback_may_write_at(&w.playback, 1, FRAME));
+        CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 3, 2 * FRAME));
+        CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 4 * FRAME + 1, FRAME));
+        world_done(&w);
+    }
+}
+
 int main(void) {
     static const struct check_test tests[] = {
         {"blocks of any size lose nothing of a small buffer", blocks_of_any_size_lose_nothing},
@@ -460,6 +481,7 @@ int main(void) {
         {"a stalled sink is rejoined without its backlog", a_stalled_sink_is_rejoined_without_its_backlog},
         {"the position never goes back", the_position_never_goes_back},
         {"after any stalls all is well again", after_any_stalls_all_is_well_again},
+        {"a full buffer may be written", a_full_buffer_may_be_written},
         {"the margin grows without a jump", the_margin_grows_without_a_jump},
         {"what is pushed back is pulled again", what_is_pushed_back_is_pulled_again},
         {"floats that are no numbers become silence", floats_that_are_no_numbers_become_silence},

@@ -464,6 +464,22 @@ static char *card_complaint(const struct xenbus_stream_config *c, const pa_sampl
     return r < 0 ? NULL : text;
 }
 
+/* What to do about a device of Xen's that cannot be opened; "" for other errors. */
+static const char *device_hint(int error) {
+    switch (error) {
+        case EACCES:
+        case EPERM:
+            return ". May this user open /dev/xen/xenbus, gntalloc and evtchn? With our udev rule the group "
+                   "xen-audio may";
+        case ENOENT:
+        case ENODEV:
+        case ENXIO:
+            return ". Is this a Xen guest, with the kernel's modules xen-gntalloc and xen-evtchn loaded?";
+        default:
+            return "";
+    }
+}
+
 static void publish(struct userdata *u) {
     struct xenbus_stream_config config;
     struct xenbus_transport transport;
@@ -478,7 +494,7 @@ static void publish(struct userdata *u) {
         return;
     }
     if ((r = sndif_frontend_init(&u->front, u->bus.backend_domid, (uint32_t) u->buffer_bytes, &what)) < 0) {
-        if (asprintf(&error, "%s failed: %s", what, pa_cstrerror(-r)) >= 0)
+        if (asprintf(&error, "%s failed: %s%s", what, pa_cstrerror(-r), device_hint(-r)) >= 0)
             refuse_card(u, error);
         return;
     }
@@ -700,9 +716,7 @@ static int open_card(struct userdata *u, pa_modargs *ma) {
     if (claim_card(u, id.devid) < 0)
         return -1;
     if ((r = xenbus_front_open(&u->bus, &id)) < 0) {
-        pa_log(
-            "Connecting to xenstore failed: %s. Is this a Xen guest, and may this user open /dev/xen/xenbus?",
-            pa_cstrerror(-r));
+        pa_log("Connecting to xenstore failed: %s%s.", pa_cstrerror(-r), device_hint(-r));
         return -1;
     }
     return 0;
@@ -806,8 +820,6 @@ void pa__done(pa_module *m) {
 
     if (u->bus_event)
         u->core->mainloop->io_free(u->bus_event);
-    if (u->reconnect_event)
-        u->core->mainloop->time_free(u->reconnect_event);
     if (u->sink && u->thread)
         pa_sink_unlink(u->sink);
     if (u->thread)

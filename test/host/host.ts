@@ -171,6 +171,12 @@ export class Host {
     await this.xen.addCard(guest.domain, DEVID, card);
   }
 
+  /** Takes a guest's card away and gives it another. @throws Error of the toolstack */
+  async changeCard(guest: Guest, card?: VsndCard): Promise<void> {
+    await this.removeCard(guest);
+    await this.addCard(guest, card);
+  }
+
   /** Detaches it. @throws Error when the backend did not let go of it in time */
   async removeCard(guest: Guest): Promise<void> {
     await this.xen.removeCard(guest.domain, DEVID);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** A host with two guests: one has things done to it, the other must notice nothing. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -178,8 +178,9 @@ export async function playSilence(guest: Guest, seconds: number): Promise<number
   return performance.now() - begin;
 }
 
-/** What a log says from now on. */
+/** What a log says from now on; it need not exist yet. */
 export function logFrom(file: string): () => string {
-  const { length } = readFileSync(file);
-  return () => readFileSync(file).subarray(length).toString();
+  const octets = (): Buffer => (existsSync(file) ? readFileSync(file) : Buffer.alloc(0));
+  const { length } = octets();
+  return () => octets().subarray(length).toString();
 }

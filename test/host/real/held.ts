@@ -16,15 +16,26 @@ export function guestHeld(machine: Machine): Promise<Held> {
 }
 
 async function heldOn(machine: Machine): Promise<Held> {
-  const command = 'cat /proc/interrupts; grep -H -s /dev/xen/gnt /proc/[0-9]*/maps; true';
-  const { stdout } = await machine.run('sh', ['-c', command]);
+  const files =
+    'cat /proc/interrupts; grep -H -s . /proc/[0-9]*/comm; grep -H -s /dev/xen/gnt /proc/[0-9]*/maps; true';
+  const { stdout } = await machine.run('sh', ['-c', files]);
   const lines = stdout.split('\n');
+  const others = processesOf(lines, NOT_OURS);
+  const maps = lines.filter((line) => !others.some((folder) => line.startsWith(`${folder}/maps:`)));
   return {
     ports: lines.filter((line) => isOurChannel(line)).length,
-    grants: pagesOf(lines, '/dev/xen/gntalloc'),
-    mapped: pagesOf(lines, '/dev/xen/gntdev'),
+    grants: pagesOf(maps, '/dev/xen/gntalloc'),
+    mapped: pagesOf(maps, '/dev/xen/gntdev'),
     watches: 0,
   };
+}
+
+/** Folders in /proc of the programs of these names. */
+function processesOf(lines: readonly string[], names: readonly string[]): string[] {
+  return lines.flatMap((line) => {
+    const [, folder = '', name = ''] = /^(\/proc\/\d+)\/comm:(.*)$/.exec(line) ?? [];
+    return names.includes(name) ? [folder] : [];
+  });
 }
 
 /** Linux names the interrupt of a channel `evtchn:` and the program that bound it. */

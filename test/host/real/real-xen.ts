@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import { runCommand } from '../../lib/process.js';
 import type { VsndCard } from '../../lib/toolstack.js';
 import { XenstoreClient } from '../../lib/xenstore-client.js';
 import { DOM0, type Counts, type Domain, type Xen } from '../xen.js';
 import { dom0Held, guestHeld } from './held.js';
 import { SshMachine } from './ssh-machine.js';
 import { vsndArguments } from './vsnd-arguments.js';
+import { bootGuest, xl } from './xl.js';
 
 const XENSTORED_SOCKET = '/run/xenstored/socket';
 /** How many guests the lab's dom0 has configurations for. */
 const GUESTS_MAX = 8;
-/** xl itself gives up after 10 s. */
-const XL_TIMEOUT_MS = 60_000;
-const BOOT_TIMEOUT_SECONDS = 120;
 
 interface RealDomain extends Domain {
   readonly machine: SshMachine;
@@ -61,7 +58,7 @@ export class RealXen implements Xen {
 
   async createDomain(name?: string): Promise<Domain> {
     const key = this.freeKey();
-    const domid = (await this.domidOf(key)) ?? (await this.boot(key));
+    const domid = await bootGuest(key);
     if (name !== undefined) {
       await xl('rename', String(domid), name);
     }
@@ -121,35 +118,7 @@ export class RealXen implements Xen {
     throw new Error(`all ${GUESTS_MAX} guests of this dom0 are in use`);
   }
 
-  /** Undefined when no domain of that name runs. */
-  private async domidOf(name: string): Promise<number | undefined> {
-    const { code, stdout } = await runCommand('xl', ['domid', name]);
-    return code === 0 ? Number(stdout) : undefined;
-  }
-
-  private async boot(key: string): Promise<number> {
-    await xl('create', `/etc/xen/${key}.cfg`);
-    const number = key.replace('guest', '');
-    const timeoutMs = (BOOT_TIMEOUT_SECONDS + 10) * 1000;
-    const awaited = await runCommand('lab-await-guest', [number, String(BOOT_TIMEOUT_SECONDS)], {
-      timeoutMs,
-    });
-    const domid = await this.domidOf(key);
-    if (awaited.code !== 0 || domid === undefined) {
-      throw new Error(`${key} did not boot: ${awaited.stderr.trim()}`);
-    }
-    return domid;
-  }
-
   private async cardsOf({ domid }: Domain): Promise<number[]> {
     return ((await this.store.directory(`/local/domain/0/backend/vsnd/${domid}`)) ?? []).map(Number);
-  }
-}
-
-/** @throws Error with what xl said when it fails */
-async function xl(...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await runCommand('xl', args, { timeoutMs: XL_TIMEOUT_MS });
-  if (code !== 0) {
-    throw new Error(`xl ${args.join(' ')}: ${stderr.trim() || stdout.trim()}`);
   }
 }

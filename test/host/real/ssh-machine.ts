@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import { spawn } from 'node:child_process';
-import { createReadStream, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { createReadStream, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -66,12 +67,21 @@ export class SshMachine implements Machine {
     const files = statSync(path).isDirectory()
       ? readdirSync(path).flatMap((name) => (name.endsWith('.so') ? [join(path, name)] : []))
       : [path];
-    await this.must(`mkdir -p ${quote(files[0] === path ? dirname(path) : path)}`);
     for (const file of files) {
-      const target = quote(join(dirname(file), basename(file)));
-      await this.must(`cat >${target} && chmod 755 ${target}`, createReadStream(file));
+      if (await this.has(file)) continue;
+      const target = quote(file);
+      await this.must(
+        `mkdir -p ${quote(dirname(file))} && cat >${target} && chmod 755 ${target}`,
+        createReadStream(file),
+      );
     }
     return path;
+  }
+
+  /** Whether the same file is there already, at the same path. */
+  private async has(file: string): Promise<boolean> {
+    const { stdout } = await this.run('sha256sum', [file]);
+    return stdout.split(' ')[0] === createHash('sha256').update(readFileSync(file)).digest('hex');
   }
 
   /** Runs a shell's line, fed from a stream. @throws Error with what it said when it fails */
@@ -90,7 +100,11 @@ export class SshMachine implements Machine {
       });
     });
     try {
-      const fed = input === undefined || child.stdin === null ? undefined : pipeline(input, child.stdin);
+      // That it did not take all its input shows in how it ended.
+      const fed =
+        input === undefined || child.stdin === null
+          ? undefined
+          : pipeline(input, child.stdin).catch(() => undefined);
       const [end] = await within(`${line} in ${this.hostName}`, COPY_TIMEOUT_MS, Promise.all([ended, fed]));
       if (end.code !== 0) {
         throw new Error(`${line} in ${this.hostName} ended with ${describeEnd(end)}: ${said.trim()}`);

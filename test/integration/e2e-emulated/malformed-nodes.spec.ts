@@ -102,8 +102,7 @@ describe('end to end: nodes of a guest that make no sense', function () {
 
   /** A new card, as the toolstack makes it, with nothing of the guest's in it. */
   async function plugAnew(): Promise<void> {
-    await stage.host.removeCard(stage.subject);
-    await stage.host.addCard(stage.subject);
+    await stage.host.changeCard(stage.subject);
   }
 
   it('are refused with their path and the reason, and nobody else notices', async () => {

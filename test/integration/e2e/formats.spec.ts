@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 
 import { Host, playbackCard } from '../../host/host.js';
+import type { Guest } from '../../host/guest.js';
+import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { compare, playAndRecord } from '../../lib/e2e-play.js';
 import { CARRIED_FORMATS, chirp, firstChannel, likeness, noise, toS16 } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
@@ -139,10 +140,12 @@ function printTable(lines: Line[]): void {
 describe('end to end: sample formats, rates and channels', function () {
   this.timeout(60_000);
   let host: Host;
+  let guest: Guest;
   const lines: Line[] = [];
 
   before(async () => {
     host = await Host.start({ config: { pulse: { sink: DOM0_SINK } } });
+    guest = await host.addGuest();
   });
 
   after(async () => {
@@ -150,16 +153,16 @@ describe('end to end: sample formats, rates and channels', function () {
     printTable(lines);
   });
 
-  /** Sends a signal through a guest and a sink of dom0 that are made for it. */
+  /** Sends a signal through a card and sink of the guest and a sink of dom0 that are made for it. */
   async function send(guestSpec: StreamFormat, dom0Spec: StreamFormat, pcm: Buffer): Promise<Buffer> {
     const toMap = channelMapOf(dom0Spec.channels);
     const dom0Sink = await host.client.loadModule(
       'module-null-sink',
       `sink_name=${DOM0_SINK} norewinds=1 ${argumentsOf(dom0Spec)} channel_map=${toMap}`,
     );
-    const guest = await host.addGuest({ card: cards.wide });
+    await host.changeCard(guest, cards.wide); // who connects again and again is made to wait
+    const guestSink = await guest.loadSink(argumentsOf(guestSpec));
     try {
-      await guest.loadSink(argumentsOf(guestSpec));
       await guest.connected();
       return await playAndRecord({
         from: { client: guest.client, sink: guest.sink ?? '' },
@@ -176,7 +179,7 @@ describe('end to end: sample formats, rates and channels', function () {
         },
       });
     } finally {
-      await host.removeGuest(guest);
+      await guest.client.unloadModule(guestSink);
       await host.client.unloadModule(dom0Sink);
     }
   }
@@ -204,11 +207,11 @@ describe('end to end: sample formats, rates and channels', function () {
     });
   }
 
-  for (const { guest, dom0 } of convertedRows) {
-    it(`lets dom0 convert ${nameOf(guest)} to ${nameOf(dom0)}`, async () => {
-      await note({ guest: nameOf(guest), dom0: nameOf(dom0) }, 'converted', async () => {
+  for (const { guest: sent, dom0 } of convertedRows) {
+    it(`lets dom0 convert ${nameOf(sent)} to ${nameOf(dom0)}`, async () => {
+      await note({ guest: nameOf(sent), dom0: nameOf(dom0) }, 'converted', async () => {
         const heardAs = { ...dom0, format: 's16le' };
-        const received = await send(guest, heardAs, toS16(chirp(guest.rate, SECONDS), guest.channels));
+        const received = await send(sent, heardAs, toS16(chirp(sent.rate, SECONDS), sent.channels));
         const found = likeness(chirp(dom0.rate, SECONDS), firstChannel(received, dom0.channels), dom0.rate);
         const text = `${found.seconds.toFixed(3)} s, correlation ${found.correlation.toFixed(4)}, ${found.gainDb.toFixed(2)} dB`;
         assert.ok(Math.abs(found.seconds - SECONDS) < BLOCK_SECONDS, text);
@@ -222,12 +225,14 @@ describe('end to end: sample formats, rates and channels', function () {
   for (const { card, spec, message } of refusedRows) {
     it(`refuses ${nameOf(spec)} on a ${card} card, and says why`, async () => {
       await note({ guest: `${nameOf(spec)} (${card} card)`, dom0: '-' }, 'refused', async () => {
-        const guest = await host.addGuest({ card: cards[card] });
+        await host.changeCard(guest, cards[card]);
+        const log = logFrom(guest.pulse.logFile);
         await assert.rejects(guest.loadSink(argumentsOf(spec)), message);
-        const said = readFileSync(guest.pulse.logFile, 'utf8')
+        const said = log()
           .split('\n')
           .findLast((line) => message.test(line));
-        return said?.replace(/^.*module-xen-sink\.c: /, '') ?? '';
+        assert.ok(said !== undefined, log());
+        return said.replace(/^.*module-xen-sink\.c: /, '');
       });
     });
   }

@@ -92,8 +92,8 @@ describe('end to end: a guest that means harm', function () {
   const outputFile = (): string => join(stage.subject.dir, 'hostile.log');
 
   async function misbehave(mode: string): Promise<string> {
+    const output = logFrom(outputFile()); // before it can say anything
     const running = await start(mode);
-    const output = logFrom(outputFile());
     await waitFor(
       `hostile-frontend ${mode} to be done`,
       () => output().includes('done\n') || !running.running,
@@ -110,8 +110,7 @@ describe('end to end: a guest that means harm', function () {
   async function cleanUp(): Promise<void> {
     await program?.kill();
     program = undefined;
-    await stage.host.removeCard(stage.subject);
-    await stage.host.addCard(stage.subject);
+    await stage.host.changeCard(stage.subject);
   }
 
   for (const { mode, title, says, refused = 0 } of misdeeds) {

@@ -181,10 +181,11 @@ describe('end to end: what comes and goes', function () {
 describe("end to end: dom0's sound server goes and returns", function () {
   this.timeout(TEST_MS);
   let stage: TwoGuests;
+  let sinkModule: number;
 
   before(async () => {
     stage = await TwoGuests.start();
-    await stage.loadSink();
+    sinkModule = await stage.loadSink();
   });
 
   after(async () => {
@@ -205,6 +206,23 @@ describe("end to end: dom0's sound server goes and returns", function () {
     await stage.endPlayers();
     await ear.close();
     await stage.holds(idle);
+  });
+
+  it('takes no harm when the sink is unloaded after the guest gave its stream up', async () => {
+    const { client, pulse } = stage.subject;
+    const log = logFrom(pulse.logFile);
+    stage.play();
+    await isPlaying(stage.host, stage.subject);
+
+    process.kill(stage.host.pulse.pid ?? 0, 'SIGSTOP');
+    await waitFor('the guest to give up', () => log().includes('Trying again'), { detail: log });
+    await client.unloadModule(sinkModule);
+    await stage.host.pulse.kill();
+    await stage.host.pulse.start();
+
+    assert.equal(pulse.running, true, log());
+    sinkModule = await stage.loadSink();
+    await stage.playsAgain();
   });
 
   it('is heard again when it hung until the guest gave its stream up, and was then restarted', async () => {

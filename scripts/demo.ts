@@ -10,6 +10,7 @@ import { comparePcm, type PcmComparison } from '../test/lib/compare-pcm.js';
 import { paths } from '../test/lib/paths.js';
 import type { StreamFormat } from '../test/lib/pulse.js';
 import { plotWaveforms } from './lib/plot.js';
+import { playInLab, type PlayInLab } from './lib/play-in-lab.js';
 import { playThrough, type Played } from './lib/play-through.js';
 import { decode, DEFAULT_RECORDING, formatOf, frameBytesOf } from './lib/recording.js';
 import { checkSpeakers } from './lib/speakers.js';
@@ -20,6 +21,8 @@ interface Arguments {
   out: string;
   seconds: number | undefined;
   speakers: boolean;
+  /** On a real Xen, in scripts/xen-lab. */
+  xen: boolean;
   json: boolean;
 }
 
@@ -43,6 +46,7 @@ function readArguments(args: string[]): Arguments {
       out: { type: 'string', default: join(paths.root, 'build/demo') },
       seconds: { type: 'string' },
       speakers: { type: 'boolean', default: false },
+      xen: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   });
@@ -53,6 +57,11 @@ function readArguments(args: string[]): Arguments {
   if (seconds !== undefined && !(seconds >= 1)) {
     throw new Error(`--seconds ${values.seconds ?? ''}: expected a number from 1`);
   }
+  if (values.xen && values.speakers) {
+    throw new Error(
+      '--speakers: what plays on the virtual machine of --xen is not heard as it plays; listen to the WAV',
+    );
+  }
   const [file] = positionals;
   return {
     file: resolve(file ?? DEFAULT_RECORDING),
@@ -60,6 +69,7 @@ function readArguments(args: string[]): Arguments {
     // Enough of the default music to see and hear; a file of the user's is played to its end.
     seconds: seconds ?? (file === undefined ? 60 : undefined),
     speakers: values.speakers,
+    xen: values.xen,
     json: values.json,
   };
 }
@@ -72,16 +82,22 @@ async function demo(options: Arguments, workDir: string, signal: AbortSignal): P
   const pcmFile = join(workDir, 'sent.pcm');
   await decode(options.file, format, pcmFile, options.seconds);
   say(`playing ${options.file} in the guest`);
+  const played = options.xen
+    ? await playInLab({ pcmFile, format, workDir, signal })
+    : await playOnEmulatedHost(options, { pcmFile, format, workDir, signal });
+  return summarise(options, format, readFileSync(pcmFile), played);
+}
+
+async function playOnEmulatedHost(options: Arguments, what: PlayInLab): Promise<Played> {
+  const { format, signal } = what;
   // The same format all the way, so that what arrives can be compared octet by octet.
   const spec = `format=${format.format} rate=${format.rate} channels=${format.channels}`;
   const host = await Host.start({ xen: 'emulated', guests: 1, nullSinkArgs: spec, sinkArgs: spec, signal });
-  let played: Played;
   try {
-    played = await playThrough({ host, pcmFile, format, workDir, speakers: options.speakers, signal, say });
+    return await playThrough({ ...what, host, speakers: options.speakers, say });
   } finally {
     await host.stop();
   }
-  return summarise(options, format, readFileSync(pcmFile), played);
 }
 
 async function summarise(

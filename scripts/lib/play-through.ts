@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { SPEAKERS, type Host } from '../../test/host/host.js';
@@ -55,7 +55,7 @@ export async function playThrough(options: PlayThrough): Promise<Played> {
   const owned: OwnedProcess[] = [recorder];
   try {
     await grows(file, recorder, 1, signal);
-    const player = guest.client.play(guest.sink, withLeadIn(options), format, { logFile });
+    const player = guest.client.play(guest.sink, await withLeadIn(options, guest), format, { logFile });
     owned.push(player);
     const { latencyMs, underruns } = await follow(options, guest, player);
     await grows(file, recorder, sizeOf(file) + TAIL_SECONDS * format.rate * frameBytesOf(format), signal);
@@ -67,10 +67,11 @@ export async function playThrough(options: PlayThrough): Promise<Played> {
   }
 }
 
-function withLeadIn({ pcmFile, format, workDir }: PlayThrough): string {
-  const file = join(workDir, 'played.pcm');
-  writeFileSync(file, Buffer.alloc(LEAD_IN_SECONDS * format.rate * frameBytesOf(format)));
-  appendFileSync(file, readFileSync(pcmFile));
+/** @returns the file in the guest that is played */
+async function withLeadIn({ pcmFile, format }: PlayThrough, guest: Guest): Promise<string> {
+  const file = join(guest.dir, 'played.pcm');
+  const leadIn = Buffer.alloc(LEAD_IN_SECONDS * format.rate * frameBytesOf(format));
+  await guest.domain.machine.write(file, Buffer.concat([leadIn, readFileSync(pcmFile)]));
   return file;
 }
 

@@ -5,6 +5,7 @@
  *
  *   latency-probe --play-server=S --play-device=D --record-server=S --record-device=D
  *                 --rate=HZ --latency-msec=N [--impulses=N]
+ *   latency-probe --drained-port=N --record-server=S --record-device=D --rate=HZ
  *
  * Each impulse is written at once after asking the server for the latency, so it is expected to be heard at
  * written_usec + reported_latency_usec. When it was heard is known from its place in the recording and from
@@ -14,16 +15,22 @@
  *   {"impulses": [{"written_usec": N, "reported_latency_usec": N, "heard_usec": N or null}, ...],
  *    "drain": {"last_written_usec": N, "last_heard_usec": N or null, "drained_usec": N}}
  *
+ * In the second form another program, of a guest whose clock is not ours, plays one impulse at the end of a stream and
+ * drains it; a datagram to that UDP port says that it has. The stream must last until the probe listens, a second.
+ *
  * The last impulse is the last frame of the stream. Both sides use s16le mono at --rate; all sinks on the way
  * must do so too.
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <pulse/pulseaudio.h>
 
@@ -58,6 +65,8 @@ struct probe {
     pa_sample_spec spec;
     pa_usec_t latency_usec, drained_usec;
     unsigned impulses_wanted, impulses_written;
+    uint16_t drained_port; /* 0: we play ourselves */
+    int drained_fd;
     bool draining, asked_record;
     pa_time_event *timer;
     struct impulse impulses[IMPULSES_MAX];
@@ -75,7 +84,7 @@ static void forget(pa_operation *operation) {
 }
 
 static void set_timer(struct probe *p, pa_usec_t at_usec) {
-    pa_context_rttime_restart(p->play.context, p->timer, at_usec);
+    pa_context_rttime_restart(p->record.context, p->timer, at_usec);
 }
 
 /* ---- playing ---- */
@@ -139,6 +148,33 @@ static void write_silence_cb(pa_stream *s, size_t bytes, void *userdata) {
 
     if (!silence || pa_stream_write(s, silence, bytes, free, 0, PA_SEEK_RELATIVE) < 0)
         fail(userdata, "writing silence", pa_stream_get_context(s));
+}
+
+/* ---- another program plays ---- */
+
+static void told_cb(pa_mainloop_api *a, pa_io_event *e, int fd, pa_io_event_flags_t events, void *userdata) {
+    struct probe *p = userdata;
+    char datagram[16];
+
+    (void) events;
+    p->drained_usec = pa_rtclock_now();
+    (void) !recv(fd, datagram, sizeof(datagram), 0);
+    a->io_free(e);
+    set_timer(p, p->drained_usec + TAIL_USEC);
+}
+
+static void await_datagram(struct probe *p) {
+    const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(p->drained_port)};
+
+    p->drained_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (p->drained_fd < 0 || bind(p->drained_fd, (const struct sockaddr *) &any, sizeof(any)) < 0) {
+        fail(p, "listening on the port of --drained-port", NULL);
+        return;
+    }
+    p->impulses_written = p->impulses_wanted;
+    p->draining = true;
+    p->api->io_new(p->api, p->drained_fd, PA_IO_EVENT_INPUT, told_cb, p);
+    set_timer(p, pa_rtclock_now() + MARGIN_USEC);
 }
 
 /* ---- recording ---- */
@@ -258,6 +294,8 @@ static void connect_side(struct probe *p, struct side *side) {
 static void disconnect_side(struct side *side) {
     if (side->stream)
         pa_stream_unref(side->stream);
+    if (!side->context)
+        return;
     pa_context_set_state_callback(side->context, NULL, NULL);
     pa_context_disconnect(side->context);
     pa_context_unref(side->context);
@@ -289,10 +327,15 @@ static void print_json(const struct probe *p) {
 
 static bool read_arguments(struct probe *p, int argc, char **argv) {
     static const struct option options[] = {
-        {"play-server", required_argument, NULL, 'p'},   {"play-device", required_argument, NULL, 'd'},
-        {"record-server", required_argument, NULL, 'r'}, {"record-device", required_argument, NULL, 'e'},
-        {"rate", required_argument, NULL, 'h'},          {"latency-msec", required_argument, NULL, 'l'},
-        {"impulses", required_argument, NULL, 'n'},      {NULL, 0, NULL, 0},
+        {"play-server", required_argument, NULL, 'p'},
+        {"play-device", required_argument, NULL, 'd'},
+        {"record-server", required_argument, NULL, 'r'},
+        {"record-device", required_argument, NULL, 'e'},
+        {"rate", required_argument, NULL, 'h'},
+        {"latency-msec", required_argument, NULL, 'l'},
+        {"impulses", required_argument, NULL, 'n'},
+        {"drained-port", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -319,31 +362,41 @@ static bool read_arguments(struct probe *p, int argc, char **argv) {
             case 'n':
                 p->impulses_wanted = (unsigned) strtoul(optarg, NULL, 10);
                 break;
+            case 'o':
+                p->drained_port = (uint16_t) strtoul(optarg, NULL, 10);
+                p->impulses_wanted = 1;
+                break;
             default:
                 return false;
         }
-    return p->play.server && p->play.device && p->record.server && p->record.device &&
-           pa_sample_spec_valid(&p->spec) && p->latency_usec > 0 && p->impulses_wanted > 0 &&
+    if (!p->drained_port && (!p->play.server || !p->play.device || p->latency_usec == 0))
+        return false;
+    return p->record.server && p->record.device && pa_sample_spec_valid(&p->spec) && p->impulses_wanted > 0 &&
            p->impulses_wanted <= IMPULSES_MAX;
 }
 
 int main(int argc, char **argv) {
-    static struct probe probe = {.spec = {.format = PA_SAMPLE_S16LE, .channels = 1}, .impulses_wanted = 30};
+    static struct probe probe = {
+        .spec = {.format = PA_SAMPLE_S16LE, .channels = 1}, .impulses_wanted = 30, .drained_fd = -1};
     struct probe *p = &probe;
     int status = 1;
 
     if (!read_arguments(p, argc, argv)) {
         fprintf(stderr,
                 "usage: latency-probe --play-server= --play-device= --record-server= --record-device= "
-                "--rate= --latency-msec= [--impulses=1..%u]\n",
+                "--rate= --latency-msec= [--impulses=1..%u]\n"
+                "       latency-probe --drained-port= --record-server= --record-device= --rate=\n",
                 IMPULSES_MAX);
         return 2;
     }
     p->mainloop = pa_mainloop_new();
     p->api = pa_mainloop_get_api(p->mainloop);
     connect_side(p, &p->record);
-    connect_side(p, &p->play);
-    p->timer = pa_context_rttime_new(p->play.context, PA_USEC_INVALID, timer_cb, p);
+    p->timer = pa_context_rttime_new(p->record.context, PA_USEC_INVALID, timer_cb, p);
+    if (p->drained_port)
+        await_datagram(p);
+    else
+        connect_side(p, &p->play);
     pa_mainloop_run(p->mainloop, &status);
     if (status == 0)
         print_json(p);
@@ -351,6 +404,8 @@ int main(int argc, char **argv) {
     p->api->time_free(p->timer);
     disconnect_side(&p->play);
     disconnect_side(&p->record);
+    if (p->drained_fd >= 0)
+        close(p->drained_fd);
     pa_mainloop_free(p->mainloop);
     return status;
 }

@@ -7,6 +7,10 @@ import type { Place } from './e2e-play.js';
 import { paths } from './paths.js';
 import { runCommand } from './process.js';
 
+const PROBE = join(paths.root, 'build/e2e-tools/latency-probe');
+/** The probe itself gives up after 30 s. */
+const DRAIN_LIMIT_MS = 40_000;
+
 /** What test/e2e-tools/latency-probe prints; times are of CLOCK_MONOTONIC. */
 const ProbeResult = z.object({
   impulses: z.array(
@@ -37,7 +41,6 @@ export interface ProbeOptions {
 /** Plays impulses and a drain, and tells what was promised and what came. @throws Error with what the probe said */
 export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> {
   const { from, to, rate, latencyMs, impulses } = options;
-  const program = join(paths.root, 'build/e2e-tools/latency-probe');
   const args = [
     `--play-server=${from.client.serverFromHere}`,
     `--play-device=${from.sink}`,
@@ -47,7 +50,7 @@ export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> 
     `--latency-msec=${latencyMs}`,
     `--impulses=${impulses}`,
   ];
-  const { code, stdout, stderr } = await runCommand(program, args, {
+  const { code, stdout, stderr } = await runCommand(PROBE, args, {
     env: to.client.env,
     timeoutMs: 30_000 + impulses * 1000,
   });
@@ -55,6 +58,34 @@ export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> 
     throw new Error(`latency-probe: ${stderr.trim()}`);
   }
   return ProbeResult.parse(JSON.parse(stdout));
+}
+
+/** What the probe takes for the last frame of another program's stream; latency-probe.c, HEIGHT(0). */
+export const PROBE_HEIGHT = 4096;
+/** UDP. */
+export const DRAIN_PORT = 47_000;
+
+/**
+ * Listens while another program plays and drains a stream whose last frame is PROBE_HEIGHT, and then says so to
+ * DRAIN_PORT. @throws Error with what the probe said
+ */
+export async function probeDrain(
+  to: Place,
+  rate: number,
+  play: () => Promise<void>,
+): Promise<ProbeResult['drain']> {
+  const args = [
+    `--drained-port=${DRAIN_PORT}`,
+    `--record-server=${to.client.serverFromHere}`,
+    `--record-device=${to.sink}.monitor`,
+    `--rate=${rate}`,
+  ];
+  const listening = runCommand(PROBE, args, { env: to.client.env, timeoutMs: DRAIN_LIMIT_MS });
+  const [{ code, stdout, stderr }] = await Promise.all([listening, play()]);
+  if (code !== 0) {
+    throw new Error(`latency-probe: ${stderr.trim()}`);
+  }
+  return ProbeResult.parse(JSON.parse(stdout)).drain;
 }
 
 /** Heard later than reported, usec, for each impulse that was heard; negative: earlier. In ascending order. */

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Signals that end-to-end tests and benchmarks send: each is the same in every run. */
 import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { DEFAULT_RECORDING } from '../../scripts/lib/recording.js';
+import { paths } from './paths.js';
 import type { StreamFormat } from './pulse.js';
 
 /** Longest that sox may take; much more than it needs. */
@@ -100,16 +103,39 @@ function xorshift(seed: number): () => number {
   };
 }
 
-/** The start of the recording that scripts/setup installs, as s16le stereo of that rate. @throws Error of sox */
+/** Where decoded music is kept, below the project's root. */
+export const MUSIC_DIR = 'build/signals';
+
+/**
+ * The start of the recording that scripts/setup installs, as s16le stereo of that rate; decoded once.
+ *
+ * @throws Error of sox
+ */
 export async function music(rate: number, seconds: number): Promise<Buffer> {
-  const raw = ['-t', 'raw', '-e', 'signed-integer', '-b', '16', '-L', '-c', '2', '-r', String(rate), '-'];
-  const args = ['-D', DEFAULT_RECORDING, ...raw, 'trim', '0', String(seconds)];
-  const { stdout } = await promisify(execFile)('sox', args, {
-    encoding: 'buffer',
-    timeout: DECODE_TIMEOUT_MS,
-    maxBuffer: (seconds + 1) * rate * 4,
-  });
-  return stdout;
+  const dir = join(paths.root, MUSIC_DIR);
+  const file = join(dir, `music-${rate}-${seconds}.s16le`);
+  if (!existsSync(file)) {
+    mkdirSync(dir, { recursive: true });
+    const partial = `${file}.${process.pid}`;
+    const raw = [
+      '-t',
+      'raw',
+      '-e',
+      'signed-integer',
+      '-b',
+      '16',
+      '-L',
+      '-c',
+      '2',
+      '-r',
+      String(rate),
+      partial,
+    ];
+    const args = ['-D', DEFAULT_RECORDING, ...raw, 'trim', '0', String(seconds)];
+    await promisify(execFile)('sox', args, { timeout: DECODE_TIMEOUT_MS });
+    renameSync(partial, file);
+  }
+  return readFileSync(file);
 }
 
 /** A tone that rises from 100 to 800 Hz, the same in all channels, at a quarter of full scale, as samples of one. */

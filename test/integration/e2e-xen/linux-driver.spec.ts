@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** On real Xen only: the guest's own kernel is the frontend. */
+import assert from 'node:assert/strict';
+
+import type { Guest } from '../../host/guest.js';
+import { Host, SPEAKERS } from '../../host/host.js';
+import {
+  alsaLog,
+  aplay,
+  bringPcm,
+  loadDriver,
+  runIn,
+  unloadDriver,
+  type AlsaBuffer,
+} from '../../lib/e2e-alsa.js';
+import { logFrom } from '../../lib/e2e-lifecycle.js';
+import { compare, countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
+import { noise, silentFrames } from '../../lib/e2e-signals.js';
+import { DRAIN_PORT, probeDrain, PROBE_HEIGHT } from '../../lib/e2e-probe.js';
+import type { OwnedProcess } from '../../lib/process.js';
+import type { StreamFormat } from '../../lib/pulse.js';
+
+/** XEN_AUDIO_TEST_FULL=1: a minute each, and every number of periods; takes hours under emulation. */
+const FULL = process.env['XEN_AUDIO_TEST_FULL'] === '1';
+const SECONDS = FULL ? 60 : 4;
+/** Two are the hardest. */
+const PERIODS = FULL ? [2, 3, 4, 5, 6, 7, 8] : [2];
+const LEAD_IN_SECONDS = 1;
+const TEST_MS = (SECONDS + 90) * 1000;
+/** Asked by another program of dom0's, so that the sink wakes up that often. */
+const HELD_MS = 5;
+
+/** The recording's timing is exact to about this. */
+const EARLIEST_USEC = -1000;
+const LATEST_USEC = 15_000;
+
+interface Row {
+  rate: number;
+  /** Absent: aplay's defaults. */
+  periodMs?: number;
+  periods?: number;
+}
+
+const rows: Row[] = [44_100, 48_000].flatMap((rate): Row[] => [
+  ...[5, 10, 20].flatMap((periodMs) => PERIODS.map((periods) => ({ rate, periodMs, periods }))),
+  { rate },
+]);
+
+function bufferOf({ rate, periodMs, periods }: Row): AlsaBuffer | undefined {
+  return periodMs === undefined || periods === undefined
+    ? undefined
+    : { periodFrames: Math.floor((rate * periodMs) / 1000), periods };
+}
+
+const nameOf = ({ rate, periodMs, periods }: Row): string =>
+  periodMs === undefined
+    ? `${rate} Hz, aplay's defaults`
+    : `${rate} Hz, ${periods ?? 0} periods of ${periodMs} ms`;
+
+for (const rate of [44_100, 48_000]) {
+  for (const held of [false, true]) {
+    const sinkText = held ? `held at ${HELD_MS} ms by another program` : 'left at its own latency';
+
+    describe(`snd_xen_front, ${rate} Hz, dom0's sink ${sinkText}`, function () {
+      this.timeout(TEST_MS);
+      const format: StreamFormat = { format: 's16le', rate, channels: 2 };
+      const pcm = noise(format, SECONDS);
+      let host: Host;
+      let guest: Guest;
+      let file: string;
+      let holder: OwnedProcess | undefined;
+
+      before(async () => {
+        host = await Host.start({ xen: 'real', nullSinkArgs: `format=s16le rate=${rate} channels=2` });
+        guest = await host.addGuest({ pulse: false });
+        await loadDriver(guest);
+        file = await bringPcm(guest, 'noise', Buffer.concat([silentFrames(format, LEAD_IN_SECONDS), pcm]));
+        holder = held ? await holdSink(host, format) : undefined;
+      });
+
+      after(async () => {
+        await holder?.stop();
+        await unloadDriver(host, guest);
+        await host.stop();
+      });
+
+      for (const row of rows.filter((candidate) => candidate.rate === rate)) {
+        it(`arrives sample for sample: ${nameOf(row)}`, async () => {
+          const speakers: Place = { client: host.client, sink: SPEAKERS };
+          const recorder = await Recorder.start(speakers, format, host.dir);
+          const said = logFrom(alsaLog(guest));
+          const player = await aplay(guest, file, format, bufferOf(row));
+          try {
+            await player.succeeded((SECONDS + 20) * 1000);
+            const result = compare(pcm, await recorder.finish(), format);
+            const figures = JSON.stringify({ ...result, ...(await countersOf(host, guest)) });
+            assert.equal(result.exact, true, `${figures}\n${said()}`);
+            assert.doesNotMatch(said(), /underrun/);
+          } finally {
+            await player.stop();
+            await recorder.stop();
+          }
+        });
+      }
+
+      it('leaves no complaint in the kernel log of the guest', async () => {
+        const log = await runIn(guest, 'dmesg');
+        assert.doesNotMatch(log, /vsnd.*(?:error|fail|timeout)|Oops|BUG:/);
+      });
+    });
+  }
+}
+
+describe('snd_xen_front, a drain', function () {
+  this.timeout(TEST_MS);
+  const format: StreamFormat = { format: 's16le', rate: 48_000, channels: 2 };
+  const DRAINS = 3;
+  let host: Host;
+  let guest: Guest;
+
+  before(async () => {
+    host = await Host.start({ xen: 'real', nullSinkArgs: 'format=s16le rate=48000 channels=2' });
+    guest = await host.addGuest({ pulse: false });
+    await loadDriver(guest);
+    const impulse = Buffer.alloc(4);
+    impulse.writeInt16LE(PROBE_HEIGHT, 0);
+    impulse.writeInt16LE(PROBE_HEIGHT, 2);
+    await bringPcm(guest, 'impulse', Buffer.concat([silentFrames(format, 2), impulse]));
+  });
+
+  after(async () => {
+    await unloadDriver(host, guest);
+    await host.stop();
+  });
+
+  for (const buffer of [
+    { periodFrames: 240, periods: 2 },
+    { periodFrames: 960, periods: 4 },
+  ]) {
+    const name = `${buffer.periods} periods of ${buffer.periodFrames / 48} ms`;
+
+    it(`ends after the last frame has been heard, and soon: ${name}`, async () => {
+      const speakers: Place = { client: host.client, sink: SPEAKERS };
+      const recorder = await Recorder.start(speakers, format, host.dir); // brings the sink to rest before the probe
+      try {
+        const afterUsec: number[] = [];
+        for (let drain = 0; drain < DRAINS; drain += 1) {
+          const { last_heard_usec, drained_usec } = await probeDrain(speakers, format.rate, () =>
+            drainAndTell(guest, buffer, DRAIN_PORT),
+          );
+          assert.ok(last_heard_usec !== null, 'the last frame was not heard');
+          afterUsec.push(drained_usec - last_heard_usec);
+        }
+        const figures = `ended ${afterUsec.join(', ')} usec after the last frame was heard`;
+        console.log(`      ${figures}`);
+        assert.ok(Math.min(...afterUsec) >= EARLIEST_USEC, figures);
+        assert.ok(Math.max(...afterUsec) <= LATEST_USEC, figures);
+      } finally {
+        await recorder.stop();
+      }
+    });
+  }
+});
+
+/** Plays the impulse to its end, and tells this machine at once. */
+async function drainAndTell(
+  guest: Guest,
+  { periodFrames, periods }: AlsaBuffer,
+  port: number,
+): Promise<void> {
+  const sizes = `--period-size=${periodFrames} --buffer-size=${periodFrames * periods}`;
+  const play = `aplay -q -D hw:0,0 -t raw -f S16_LE -r 48000 -c 2 ${sizes} ${guest.dir}/impulse`;
+  await runIn(guest, 'bash', '-c', `${play} && echo drained >/dev/udp/\${SSH_CONNECTION%% *}/${port}`);
+}
+
+/** Another program that plays silence with so little latency that the sink must come down to it. */
+async function holdSink(host: Host, format: StreamFormat): Promise<OwnedProcess> {
+  const file = `${host.dir}/silence`;
+  const { machine } = host.client;
+  await machine.write(file, silentFrames(format, 600));
+  return host.client.play(SPEAKERS, file, format, { latencyMs: HELD_MS, logFile: `${host.dir}/holder.log` });
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** On real Xen only: xl itself, and what it leaves behind. */
+import assert from 'node:assert/strict';
+
+import { Host, SPEAKERS } from '../../host/host.js';
+import { bootGuest, domidOf, xl, xlOutput } from '../../host/real/xl.js';
+import { SshMachine } from '../../host/real/ssh-machine.js';
+import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
+import { noise } from '../../lib/e2e-signals.js';
+import type { OwnedProcess } from '../../lib/process.js';
+import { waitFor } from '../../lib/wait.js';
+
+const TEST_MS = 300_000;
+const NAME = 'guest3';
+const CARD = ['CARD, short-name=test, buffer-size=65536', 'PCM, name=main', 'STREAM, unique-id=out, type=p'];
+const VSND = `vsnd=[[ ${CARD.map((item) => `"${item}"`).join(', ')} ]]`;
+const DRIVER = 'snd_xen_front';
+/** What a sound card may add to any command of xl. */
+const EXTRA_MS = 1000;
+const NOISE_FILE = '/tmp/noise';
+const PAUSE_MS = 3000;
+
+async function timed(act: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await act();
+  return performance.now() - begin;
+}
+
+describe('xl, with a sound card', function () {
+  this.timeout(TEST_MS);
+  const machine = new SshMachine(NAME);
+  let host: Host;
+  let player: OwnedProcess | undefined;
+
+  before(async () => {
+    host = await Host.start({ xen: 'real' });
+  });
+
+  afterEach(async () => {
+    await player?.kill();
+    player = undefined;
+    if ((await domidOf(NAME)) !== undefined) {
+      await xl('destroy', NAME);
+    }
+  });
+
+  after(async () => {
+    await host.stop();
+  });
+
+  /** The guest's own kernel plays noise on its card, and dom0 hears it. */
+  async function plays(): Promise<void> {
+    await machine.write(NOISE_FILE, noise(FORMAT, 60));
+    const modprobe = await machine.run('modprobe', [DRIVER], { timeoutMs: 40_000 });
+    assert.equal(modprobe.code, 0, modprobe.stderr);
+    const args = [
+      '-q',
+      '-D',
+      'plughw:0,0',
+      '-t',
+      'raw',
+      '-f',
+      'S16_LE',
+      '-r',
+      '44100',
+      '-c',
+      '2',
+      NOISE_FILE,
+    ];
+    player = machine.start(`aplay in ${NAME}`, 'aplay', args, { logFile: `${host.dir}/aplay.log` });
+    await isHeard();
+  }
+
+  async function isHeard(): Promise<void> {
+    const ear = await Ear.open(host, SPEAKERS);
+    try {
+      await ear.hears();
+    } finally {
+      await ear.close();
+    }
+  }
+
+  /** Neither the domain, nor a zombie of it, nor a node of its card. */
+  async function isGone(domid: number): Promise<void> {
+    await waitFor(`domain ${domid} to be gone`, async () => {
+      const listed = await xlOutput('list');
+      return !new RegExp(`^\\S+\\s+${domid}\\s`, 'm').test(listed) && !listed.includes('(null)');
+    });
+    for (const path of ['backend/vsnd', 'data/xen-audio']) {
+      const found = await host.xen.store.directory(`/local/domain/0/${path}/${domid}`);
+      assert.deepEqual(found ?? [], [], `/local/domain/0/${path}/${domid}`);
+    }
+    assert.equal((await host.counts()).domains['dom0']?.mapped, 0);
+    assert.deepEqual(await host.client.pactl('list', 'short', 'sink-inputs'), '');
+  }
+
+  it('creates and destroys a guest as quickly as without', async () => {
+    const create = (...more: string[]) => timed(() => xl('create', `/etc/xen/${NAME}.cfg`, ...more));
+    const destroy = () => timed(() => xl('destroy', NAME));
+
+    const bare = { create: await create(), destroy: await destroy() };
+    const carded = { create: await create(VSND), destroy: await destroy() };
+    const figures = JSON.stringify({ bare, carded });
+    console.log(`      ${figures}`);
+    assert.ok(carded.create - bare.create < EXTRA_MS, figures);
+    assert.ok(carded.destroy - bare.destroy < EXTRA_MS, figures);
+  });
+
+  it('destroys a guest that plays as quickly as without', async () => {
+    await xl('create', `/etc/xen/${NAME}.cfg`);
+    const bareMs = await timed(() => xl('destroy', NAME));
+    const domid = await bootGuest(NAME, VSND);
+    await plays();
+
+    const tookMs = await timed(() => xl('destroy', NAME));
+
+    console.log(`      ${Math.round(tookMs)} ms, without a card ${Math.round(bareMs)} ms`);
+    assert.ok(tookMs - bareMs < EXTRA_MS);
+    await isGone(domid);
+  });
+
+  it('attaches, lists and detaches a card', async () => {
+    const domid = await bootGuest(NAME);
+    const attachMs = await timed(() => xl('vsnd-attach', NAME, ...CARD));
+    assert.match(await xlOutput('vsnd-list', NAME), new RegExp(`/local/domain/0/backend/vsnd/${domid}/0`));
+    await plays();
+    await player?.stop();
+
+    const detachMs = await timed(() => xl('vsnd-detach', NAME, '0'));
+
+    console.log(`      attached in ${Math.round(attachMs)} ms, detached in ${Math.round(detachMs)} ms`);
+    assert.ok(attachMs < 2 * EXTRA_MS && detachMs < 2 * EXTRA_MS);
+    assert.doesNotMatch(await xlOutput('vsnd-list', NAME), /backend\/vsnd/);
+    assert.deepEqual((await host.xen.store.directory(`/local/domain/0/backend/vsnd/${domid}`)) ?? [], []);
+  });
+
+  it('shuts down a guest that plays', async () => {
+    const domid = await bootGuest(NAME, VSND);
+    await plays();
+    const tookMs = await timed(() => xl('shutdown', '-w', NAME));
+    console.log(`      ${Math.round(tookMs)} ms`);
+    await isGone(domid);
+  });
+
+  it('reboots a guest that plays, and it plays again', async () => {
+    const domid = await bootGuest(NAME, VSND);
+    await plays();
+    await xl('reboot', NAME);
+    await waitFor(
+      'another domain of that name',
+      async () => {
+        const now = await domidOf(NAME);
+        return now !== undefined && now !== domid;
+      },
+      { timeoutMs: 60_000 },
+    );
+    await bootGuest(NAME);
+    await plays();
+    await player?.kill();
+    await xl('destroy', NAME);
+    await isGone(domid);
+  });
+
+  it('pauses a guest that plays, and it plays on', async () => {
+    await bootGuest(NAME, VSND);
+    await plays();
+    await xl('pause', NAME);
+    const ear = await Ear.open(host, SPEAKERS);
+    await ear.hearsNothing(PAUSE_MS / 1000);
+    await xl('unpause', NAME);
+    await ear.hears(1);
+    await ear.close();
+    assert.equal(player?.running, true);
+  });
+
+  it('saves and restores a guest with an idle card, which then plays', async () => {
+    const domid = await bootGuest(NAME, VSND);
+    const file = `${host.dir}/saved`;
+    await xl('save', NAME, file);
+    await isGone(domid);
+    await xl('restore', file);
+    await bootGuest(NAME);
+    await plays();
+  });
+});

@@ -13,6 +13,7 @@ import {
   unloadDriver,
   type AlsaBuffer,
 } from '../../lib/e2e-alsa.js';
+import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
 import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { compare, countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
 import { noise, silentFrames } from '../../lib/e2e-signals.js';
@@ -160,6 +161,55 @@ describe('snd_xen_front, a drain', function () {
       }
     });
   }
+});
+
+describe('snd_xen_front, a program that', function () {
+  this.timeout(TEST_MS);
+  let host: Host;
+  let guest: Guest;
+  let file: string;
+  let player: OwnedProcess;
+  let ear: Ear;
+
+  before(async () => {
+    host = await Host.start({ xen: 'real' });
+    guest = await host.addGuest({ pulse: false });
+    await loadDriver(guest);
+    file = await bringPcm(guest, 'noise', noise(FORMAT, 30));
+  });
+
+  beforeEach(async () => {
+    ear = await Ear.open(host, SPEAKERS);
+    player = await aplay(guest, file, FORMAT, { periodFrames: 441, periods: 4 });
+    await ear.hears();
+  });
+
+  afterEach(async () => {
+    await player.kill();
+    await ear.close();
+  });
+
+  after(async () => {
+    await unloadDriver(host, guest);
+    await host.stop();
+  });
+
+  it('is stopped has an underrun, and is heard again when it goes on', async () => {
+    const said = logFrom(alsaLog(guest));
+    player.signal('SIGSTOP');
+    await ear.hearsNothing();
+    player.signal('SIGCONT');
+    await ear.hears(1);
+    assert.match(said(), /underrun/);
+    assert.equal(player.running, true);
+  });
+
+  it('is killed leaves silence, and the next one is heard', async () => {
+    await player.kill();
+    await ear.hearsNothing();
+    player = await aplay(guest, file, FORMAT);
+    await ear.hears(1);
+  });
 });
 
 /** Plays the impulse to its end, and tells this machine at once. */

@@ -78,6 +78,7 @@ describe('an ordinary user of the guest', function () {
   });
 
   after(async () => {
+    await runIn(guest, 'sh', '-c', 'chown root:root /dev/xen/* && chmod 600 /dev/xen/*');
     await host.stop();
   });
 

@@ -2,7 +2,9 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import type { Guest } from '../host/guest.js';
 import type { Host } from '../host/host.js';
+import { noise } from './e2e-signals.js';
 import type { OwnedProcess } from './process.js';
 import type { StreamFormat } from './pulse.js';
 import { waitFor } from './wait.js';
@@ -12,6 +14,8 @@ export const FORMAT: StreamFormat = { format: 's16le', rate: 44100, channels: 2 
 export const FRAME_BYTES = 4;
 const LATENCY_MS = 100;
 const LIMIT_MS = 25_000;
+/** As long as an ear waits. */
+const HEARD_NOISE_SECONDS = 30;
 
 /** Listens to a sink of dom0's while a test goes on. */
 export class Ear {
@@ -61,6 +65,25 @@ export class Ear {
       timeoutMs: LIMIT_MS,
       detail: () => this.recorder.logTail(),
     });
+  }
+}
+
+/** What a guest plays comes out of a sink of dom0's. @param from the guest's sink; default: module-xen-sink's */
+export async function isHeard(
+  host: Host,
+  sink: string,
+  guest: Guest,
+  from: string = guest.sink ?? '',
+): Promise<void> {
+  const file = join(guest.dir, 'heard');
+  await guest.domain.machine.write(file, noise(FORMAT, HEARD_NOISE_SECONDS));
+  const player = guest.client.play(from, file, FORMAT);
+  const ear = await Ear.open(host, sink);
+  try {
+    await ear.hears();
+  } finally {
+    await ear.close();
+    await player.stop();
   }
 }
 

@@ -9,7 +9,7 @@ import { Host, SPEAKERS } from '../../host/host.js';
 import { PulseDaemon } from '../../host/pulse-daemon.js';
 import { SshMachine } from '../../host/real/ssh-machine.js';
 import { loadDriver, runIn, unloadDriver } from '../../lib/e2e-alsa.js';
-import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
+import { Ear, FORMAT, isHeard } from '../../lib/e2e-lifecycle-ear.js';
 import { noise } from '../../lib/e2e-signals.js';
 import { paths } from '../../lib/paths.js';
 
@@ -42,14 +42,14 @@ describe('module-xen-sink on a card that the kernel holds', function () {
     assert.ok(unbind !== null, log);
 
     const alsa = await guest.client.loadModule('module-alsa-sink', 'device=hw:0,0 sink_name=alsa');
-    await isHeard(host, guest, 'alsa');
+    await isHeard(host, SPEAKERS, guest, 'alsa');
     await guest.client.unloadModule(alsa);
 
     const [, device = '', file = ''] = unbind;
     await guest.domain.machine.write(file, device);
     await guest.loadSink();
     await guest.connected();
-    await isHeard(host, guest, guest.sink ?? '');
+    await isHeard(host, SPEAKERS, guest);
   });
 });
 
@@ -122,17 +122,4 @@ async function installRule(guest: Guest): Promise<void> {
   await runIn(guest, 'udevadm', 'trigger', '--subsystem-match=misc');
   await runIn(guest, 'udevadm', 'settle', '--timeout=20');
   await runIn(guest, 'udevadm', 'control', '--exit');
-}
-
-async function isHeard(host: Host, guest: Guest, sink: string): Promise<void> {
-  const file = join(guest.dir, 'noise');
-  await guest.domain.machine.write(file, noise(FORMAT, 30));
-  const player = guest.client.play(sink, file, FORMAT);
-  const ear = await Ear.open(host, SPEAKERS);
-  try {
-    await ear.hears(1);
-  } finally {
-    await ear.close();
-    await player.stop();
-  }
 }

@@ -21,6 +21,12 @@ const kinds = [
   { name: 'a dom0 sink left at its own latency', nullSinkArgs: spec },
 ];
 
+/** On real Xen in the lab the host's load does not show. */
+const TIME_IS_EXACT = process.env['XEN_AUDIO_TEST_XEN'] === 'real';
+/** A machine that is shared may stall when PulseAudio alone happens not to need it; none of that is lost. */
+const GAPS_SECONDS_MAX = 0.1;
+
+const lost = (c: PcmComparison): number => c.lostFrames + c.differingFrames;
 const deviations = (c: PcmComparison): number => c.lostFrames + c.insertedFrames + c.differingFrames;
 
 for (const { name, nullSinkArgs } of kinds) {
@@ -43,7 +49,7 @@ for (const { name, nullSinkArgs } of kinds) {
       await host.stop();
     });
 
-    it(`loses nothing in ${SECONDS} s where PulseAudio alone loses nothing`, async () => {
+    it(`loses nothing in ${SECONDS} s where PulseAudio alone loses nothing, and has no more gaps`, async () => {
       const [guest] = host.guests;
       assert.ok(guest);
       await host.client.loadModule('module-null-sink', `sink_name=${SIBLING} ${nullSinkArgs}`);
@@ -66,8 +72,10 @@ for (const { name, nullSinkArgs } of kinds) {
         assert.equal(deviations(result), 0, `lost without an underrun: ${figures}`);
       }
       if (deviations(reference) === 0) {
-        assert.equal(deviations(result), 0, `the machine did not stall: ${figures}`);
+        assert.equal(lost(result), 0, `PulseAudio alone lost nothing: ${figures}`);
       }
+      const gapsMax = TIME_IS_EXACT ? 0 : reference.insertedFrames + GAPS_SECONDS_MAX * format.rate;
+      assert.ok(result.insertedFrames <= gapsMax, figures);
     });
 
     it('reports the latency that is', async () => {

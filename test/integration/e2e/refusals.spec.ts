@@ -7,8 +7,7 @@ import { Host, playbackCard, SPEAKERS } from '../../host/host.js';
 import { frontendPath, Guest } from '../../host/guest.js';
 import { PulseDaemon } from '../../host/pulse-daemon.js';
 import { logFrom, playSilence } from '../../lib/e2e-lifecycle.js';
-import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
-import { noise } from '../../lib/e2e-signals.js';
+import { isHeard } from '../../lib/e2e-lifecycle-ear.js';
 import { paths } from '../../lib/paths.js';
 import { Toolstack, ToolstackError } from '../../lib/toolstack.js';
 import { waitFor } from '../../lib/wait.js';
@@ -125,7 +124,7 @@ describe('end to end: what module-xen-sink refuses', function () {
 
     assert.match(log(), /Card vsnd-0 is used by module #\d+ already: unload that, or choose another card/);
     await guest.connected();
-    await isHeard(host, guest);
+    await isHeard(host, SPEAKERS, guest);
   });
 });
 
@@ -167,7 +166,7 @@ describe('end to end: what module-xen-sink waits for', function () {
 
     await host.startController();
     await guest.connected();
-    await isHeard(host, guest);
+    await isHeard(host, SPEAKERS, guest);
   });
 
   it('plays nowhere without a card, and connects when it is added', async () => {
@@ -179,7 +178,7 @@ describe('end to end: what module-xen-sink waits for', function () {
 
     await host.addCard(guest);
     await guest.connected();
-    await isHeard(host, guest);
+    await isHeard(host, SPEAKERS, guest);
   });
 
   it('says why it cannot use a card that comes later', async () => {
@@ -197,17 +196,3 @@ describe('end to end: what module-xen-sink waits for', function () {
     await playSilence(guest, 2);
   });
 });
-
-/** What the guest plays comes out of dom0. */
-async function isHeard(host: Host, guest: Guest): Promise<void> {
-  const file = join(guest.dir, 'noise');
-  await guest.domain.machine.write(file, noise(FORMAT, 30));
-  const player = guest.client.play(guest.sink ?? '', file, FORMAT);
-  const ear = await Ear.open(host, SPEAKERS);
-  try {
-    await ear.hears();
-  } finally {
-    await ear.close();
-    await player.stop();
-  }
-}

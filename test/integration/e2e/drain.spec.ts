@@ -5,7 +5,9 @@ import { Host, SPEAKERS } from '../../host/host.js';
 import { countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
 import { probeLatency } from '../../lib/e2e-probe.js';
 
+/** Measured without a gap; a machine that stalls has some with one, which say nothing. */
 const DRAINS = 5;
+const DRAINS_MAX = 15;
 /** The recording's timing is exact to about this. */
 const EARLIEST_USEC = -3000;
 const LATEST_USEC = 60_000;
@@ -38,7 +40,7 @@ describe('end to end: a drain in the guest', function () {
       try {
         const afterUsec: number[] = [];
         let gaps = 0;
-        for (let drain = 0; drain < DRAINS; drain += 1) {
+        while (afterUsec.length < DRAINS && afterUsec.length + gaps < DRAINS_MAX) {
           const before = await countersOf(host, guest);
           const result = await probeLatency({ from, to, rate: format.rate, latencyMs, impulses: 1 });
           const { last_heard_usec, drained_usec } = result.drain;

@@ -304,6 +304,15 @@ static bool end_is_heard(const struct sndif_playback *playback, const struct snd
     return now_usec >= clock_heard(playback, clock, end);
 }
 
+/* When the position may leave the end of the data behind although it has not been heard. */
+static uint64_t hold_limit(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+                           uint64_t end) {
+    const uint64_t reached_usec =
+        clock->at_usec + bytes_to_usec(playback, end - min_u64(end, clock->read_bytes));
+
+    return reached_usec + playback->hold_limit_usec;
+}
+
 /*
  * The position would leave the data behind. It waits one frame short of their end until that end has been
  * heard, so that a drain ends when the listener's ears say so; then it steps over the next period, which ends
@@ -311,12 +320,10 @@ static bool end_is_heard(const struct sndif_playback *playback, const struct snd
  */
 static uint64_t hold_at_end(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
                             uint64_t target, uint64_t end, uint64_t now_usec) {
-    const uint64_t reached_usec =
-        clock->at_usec + bytes_to_usec(playback, end - min_u64(end, clock->read_bytes));
     const bool heard = end_is_heard(playback, clock, end, now_usec);
     const uint64_t period = playback->params.period_bytes;
 
-    if (!heard && now_usec < reached_usec + playback->hold_limit_usec)
+    if (!heard && now_usec < hold_limit(playback, clock, end))
         return end - playback->params.frame_bytes;
     if (period == 0)
         return target;
@@ -372,10 +379,12 @@ uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_
     uint64_t due_usec =
         clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, ahead_bytes));
 
-    if (position_bytes >= end && playback->position_bytes < end)
-        due_usec = max_u64(due_usec, clock.heard_usec != 0 ? clock_heard(playback, &clock, end)
-                                                           : now_usec + UNHEARD_POLL_USEC);
+    if (position_bytes >= end && playback->position_bytes < end) {
+        const uint64_t heard_usec =
+            clock.heard_usec != 0 ? clock_heard(playback, &clock, end) : now_usec + UNHEARD_POLL_USEC;
 
+        due_usec = max_u64(due_usec, min_u64(heard_usec, hold_limit(playback, &clock, end)));
+    }
     return max_u64(due_usec, now_usec + 1) - now_usec + 1;
 }
 

@@ -186,6 +186,25 @@ static void drain_waits_for_the_last_frame(void) {
     }
 }
 
+/* A sink that has rendered two seconds ahead hears the end long after ALSA would have given the stream up. */
+static void a_late_frontend_hears_of_the_end_before_alsa_gives_up(void) {
+    static const uint64_t alsa_patience_usec = 100 * MSEC;
+    uint32_t frames[RATE / 100];
+    struct world w;
+    uint64_t woken_usec;
+
+    world_init(&w, 10, 5, 5, true);
+    write_frames(&w, RATE / 100);
+    sndif_playback_start(&w.playback, w.now_usec);
+    sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 2000 * MSEC);
+    w.now_usec += 5 * MSEC;
+    CHECK(sndif_playback_position(&w.playback, w.now_usec) < MS_BYTES(10));
+    woken_usec = w.now_usec + sndif_playback_wait_usec(&w.playback, MS_BYTES(10) + FRAME, w.now_usec);
+    CHECK(woken_usec < w.now_usec + alsa_patience_usec);
+    CHECK(sndif_playback_position(&w.playback, woken_usec) >= MS_BYTES(10) + FRAME);
+    world_done(&w);
+}
+
 static void a_short_lateness_costs_a_gap_but_no_frame(void) {
     struct world w;
     size_t numbered = 0;
@@ -472,6 +491,8 @@ int main(void) {
         {"blocks of any size lose nothing of a small buffer", blocks_of_any_size_lose_nothing},
         {"the reported latency is when a frame is heard", reported_latency_is_when_it_is_heard},
         {"a drain ends when the last frame has been heard, and soon after", drain_waits_for_the_last_frame},
+        {"a late frontend hears of the end before ALSA gives up",
+         a_late_frontend_hears_of_the_end_before_alsa_gives_up},
         {"a short lateness costs a gap but no frame", a_short_lateness_costs_a_gap_but_no_frame},
         {"an empty buffer lets the position run on", an_empty_buffer_lets_the_position_run_on},
         {"a rewind replaces what is not yet played", a_rewind_replaces_what_is_not_yet_played},

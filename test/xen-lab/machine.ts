@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
+import { getPriority } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
 import { runCommand, tailOf } from '../lib/process.js';
@@ -199,6 +200,7 @@ async function tryQemu(options: StartOptions, sshPort: number): Promise<MachineD
   if (pid === undefined) {
     throw new Error(`${command} could not be started`);
   }
+  keepNiceness(pid);
   await waitFor('QEMU to start', () => child.exitCode !== null || existsSync(join(dir, machineFiles.qmp)), {
     timeoutMs: QEMU_START_TIMEOUT_MS,
   });
@@ -206,6 +208,14 @@ async function tryQemu(options: StartOptions, sshPort: number): Promise<MachineD
     throw new Error(`QEMU did not start\n${tailOf(join(dir, machineFiles.qemuLog))}`);
   }
   return { dir, pid, sshPort, time: machine.time, guests: machine.guests, imageDir };
+}
+
+/** Linux shares the processors among sessions before it shares them within one (autogroups), and QEMU has its own. */
+function keepNiceness(pid: number): void {
+  const autogroup = `/proc/${pid}/autogroup`;
+  if (getPriority() > 0 && existsSync(autogroup)) {
+    writeFileSync(autogroup, String(getPriority()));
+  }
 }
 
 async function freePort(): Promise<number> {

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** How much a run of the tests tries. */
+
+/** XEN_AUDIO_TEST_FULL=1: on real Xen too, as long and as often as elsewhere; takes hours under emulation. */
+export const FULL = process.env['XEN_AUDIO_TEST_FULL'] === '1';
+
+/** On real Xen in the lab (docs/xen-lab.md) the host's load does not show, and a second costs many. */
+export const IN_LAB = process.env['XEN_AUDIO_TEST_XEN'] === 'real';

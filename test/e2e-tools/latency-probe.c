@@ -9,10 +9,12 @@
  *
  * Each impulse is written at once after asking the server for the latency, so it is expected to be heard at
  * written_usec + reported_latency_usec. When it was heard is known from its place in the recording and from
- * what the recording server says about that place. The height of an impulse is its number, so none is taken for
+ * what the recording server says about that place; it has arrived when the recorder is given it, which is earlier where
+ * the sink renders ahead. The height of an impulse is its number, so none is taken for
  * another. After the last one the stream is drained. Standard output is JSON:
  *
- *   {"impulses": [{"written_usec": N, "reported_latency_usec": N, "heard_usec": N or null}, ...],
+ *   {"impulses": [{"written_usec": N, "reported_latency_usec": N, "heard_usec": N or null,
+ *                  "arrived_usec": N or null}, ...],
  *    "drain": {"last_written_usec": N, "last_heard_usec": N or null, "drained_usec": N}}
  *
  * In the second form another program, of a guest whose clock is not ours, plays one impulse at the end of a stream and
@@ -40,7 +42,7 @@
 /* The first impulse comes when the streams have settled. */
 #define SETTLE_USEC (2 * PA_USEC_PER_SEC)
 /* Between impulses; not in step with any block, so that all phases are met. */
-#define INTERVAL_USEC (337 * PA_USEC_PER_MSEC)
+#define INTERVAL_USEC (103 * PA_USEC_PER_MSEC)
 /* Recorded on after the drain, for frames that are heard after it. */
 #define TAIL_USEC PA_USEC_PER_SEC
 #define MARGIN_USEC (30 * PA_USEC_PER_SEC)
@@ -50,6 +52,7 @@ struct impulse {
     pa_usec_t written_usec;
     int64_t reported_latency_usec;
     int64_t heard_usec; /* 0: not yet */
+    int64_t arrived_usec;
 };
 
 struct side {
@@ -68,6 +71,7 @@ struct probe {
     uint16_t drained_port; /* 0: we play ourselves */
     int drained_fd;
     bool draining, asked_record;
+    int64_t readable_usec; /* since when there is something to read */
     pa_time_event *timer;
     struct impulse impulses[IMPULSES_MAX];
 };
@@ -185,9 +189,11 @@ static void search(struct probe *p, const int16_t *samples, size_t bytes, int64_
         const unsigned n = (unsigned) (samples[i] - HEIGHT(0)) / 32u;
 
         if (samples[i] >= HEIGHT(0) && n < p->impulses_written && samples[i] == HEIGHT(n) &&
-            p->impulses[n].heard_usec == 0)
+            p->impulses[n].heard_usec == 0) {
             p->impulses[n].heard_usec =
                 heard_usec + (int64_t) pa_bytes_to_usec(i * sizeof(*samples), &p->spec);
+            p->impulses[n].arrived_usec = p->readable_usec;
+        }
     }
 }
 
@@ -221,9 +227,11 @@ static void readable_cb(pa_stream *s, size_t bytes, void *userdata) {
     struct probe *p = userdata;
 
     (void) bytes;
-    if (!p->asked_record)
-        forget(pa_stream_update_timing_info(s, read_cb, p));
+    if (p->asked_record)
+        return;
     p->asked_record = true;
+    p->readable_usec = (int64_t) pa_rtclock_now();
+    forget(pa_stream_update_timing_info(s, read_cb, p));
 }
 
 /* ---- connecting: the recording first, so that it hears all ---- */
@@ -303,11 +311,12 @@ static void disconnect_side(struct side *side) {
 
 /* ---- the command ---- */
 
-static void print_heard(int64_t heard_usec) {
-    if (heard_usec == 0)
+/* One that never came is 0. */
+static void print_time(int64_t usec) {
+    if (usec == 0)
         printf("null");
     else
-        printf("%" PRId64, heard_usec);
+        printf("%" PRId64, usec);
 }
 
 static void print_json(const struct probe *p) {
@@ -317,11 +326,13 @@ static void print_json(const struct probe *p) {
     for (const struct impulse *i = p->impulses; i <= last; i++) {
         printf("%s{\"written_usec\": %" PRIu64 ", \"reported_latency_usec\": %" PRId64 ", \"heard_usec\": ",
                i == p->impulses ? "" : ", ", i->written_usec, i->reported_latency_usec);
-        print_heard(i->heard_usec);
+        print_time(i->heard_usec);
+        printf(", \"arrived_usec\": ");
+        print_time(i->arrived_usec);
         printf("}");
     }
     printf("], \"drain\": {\"last_written_usec\": %" PRIu64 ", \"last_heard_usec\": ", last->written_usec);
-    print_heard(last->heard_usec);
+    print_time(last->heard_usec);
     printf(", \"drained_usec\": %" PRIu64 "}}\n", p->drained_usec);
 }
 

@@ -18,6 +18,7 @@ const ProbeResult = z.object({
       written_usec: z.number(),
       reported_latency_usec: z.number(),
       heard_usec: z.number().nullable(),
+      arrived_usec: z.number().nullable(),
     }),
   ),
   drain: z.object({

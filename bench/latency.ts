@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/** Latency of a guest's playback and what it costs, beside a player in dom0 and a tunnel over TCP; see README.md. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+import type { Guest } from '../test/host/guest.js';
+import { Host, SPEAKERS } from '../test/host/host.js';
+import type { Machine } from '../test/host/machine.js';
+import { countersOf, play, Recorder, type Place } from '../test/lib/e2e-play.js';
+import { probeLatency, quantile } from '../test/lib/e2e-probe.js';
+import { noise } from '../test/lib/e2e-signals.js';
+import { domainCpu } from './lib/xentop.js';
+
+const format = { format: 's16le', rate: 48_000, channels: 2 };
+const spec = `format=${format.format} rate=${format.rate} channels=${format.channels}`;
+const TUNNEL = 'tunnel';
+/** docs/xen-lab.md */
+const DOM0_ADDRESS = '10.9.9.100';
+/** Before the measurement, and after it. */
+const SETTLE_SECONDS = 3;
+const PART_SAMPLES = 5;
+/** In /proc/interrupts: those that no device raises. */
+const OWN_INTERRUPTS = /timer|resched|callfunc|irqwork|spinlock|debug/;
+
+interface Arguments {
+  latenciesMs: number[];
+  seconds: number;
+  impulses: number;
+  json: boolean;
+}
+
+/** What is printed, a line each. */
+interface Figures {
+  way: string;
+  latencyMs: number | null;
+  /** From the player's writing to arrival at a recorder of dom0's sink, usec. */
+  p50Usec: number | null;
+  p99Usec: number | null;
+  /** Heard later than the player was told, usec; the middle one. */
+  errorUsec: number | null;
+  drainUsec: number | null;
+  dom0MsPerSecond: number;
+  guestMsPerSecond: number;
+  guestEventsPerSecond: number;
+  /** In the player's buffer at its server; in all that comes after that; in dom0's sink alone. */
+  bufferUsec: number | null;
+  sinkUsec: number | null;
+  dom0SinkUsec: number | null;
+  underruns: number | null;
+}
+
+/** Where a player plays. */
+interface Way {
+  name: string;
+  from: Place;
+  ours: boolean;
+  /** Below that it asks for more than the machine has. */
+  leastMs: number;
+}
+
+function readArguments(args: string[]): Arguments {
+  const { values } = parseArgs({
+    args,
+    options: {
+      'latency-ms': { type: 'string', default: '10,20,50' },
+      seconds: { type: 'string', default: '10' },
+      impulses: { type: 'string', default: '100' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  return {
+    latenciesMs: values['latency-ms'].split(',').map((text) => numberFrom('latency-ms', text, 5, 2000)),
+    seconds: numberFrom('seconds', values.seconds, 1, 3600),
+    impulses: numberFrom('impulses', values.impulses, 1, 500),
+    json: values.json,
+  };
+}
+
+function numberFrom(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!(value >= min && value <= max)) {
+    throw new Error(`--${name} ${text}: expected a number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+async function measureAll(options: Arguments): Promise<Figures[]> {
+  const host = await Host.start({ xen: 'real', guests: 1, nullSinkArgs: spec, sinkArgs: spec });
+  try {
+    const [guest] = host.guests;
+    if (guest === undefined) {
+      throw new Error('the host has no guest');
+    }
+    await host.client.loadModule('module-native-protocol-tcp', 'auth-anonymous=1');
+    const server = `server=tcp:${DOM0_ADDRESS} sink=${SPEAKERS}`;
+    await guest.client.loadModule('module-tunnel-sink-new', `${server} sink_name=${TUNNEL} ${spec}`);
+    const ways: Way[] = [
+      { name: 'player in dom0', from: { client: host.client, sink: SPEAKERS }, ours: false, leastMs: 0 },
+      {
+        name: 'module-tunnel-sink-new',
+        from: { client: guest.client, sink: TUNNEL },
+        ours: false,
+        leastMs: 20,
+      },
+      {
+        name: 'module-xen-sink',
+        from: { client: guest.client, sink: guest.sink ?? '' },
+        ours: true,
+        leastMs: 0,
+      },
+    ];
+    const figures = [await measureRest(host, guest, options)];
+    for (const latencyMs of options.latenciesMs) {
+      for (const way of ways.filter(({ leastMs }) => latencyMs >= leastMs)) {
+        figures.push(await measure(host, guest, way, latencyMs, options));
+        process.stderr.write(`${latencyMs} ms, ${way.name}: done\n`);
+      }
+    }
+    return figures;
+  } finally {
+    await host.stop();
+  }
+}
+
+/** Nothing but the recorder. */
+async function measureRest(host: Host, guest: Guest, { seconds }: Arguments): Promise<Figures> {
+  const recorder = await Recorder.start({ client: host.client, sink: SPEAKERS }, format, host.dir);
+  try {
+    const nothing = {
+      ...{ latencyMs: null, p50Usec: null, p99Usec: null, errorUsec: null, drainUsec: null },
+      ...{ bufferUsec: null, sinkUsec: null, dom0SinkUsec: null, underruns: null },
+    };
+    return { way: 'nothing plays', ...nothing, ...(await costOf(guest, seconds)) };
+  } finally {
+    await recorder.stop();
+  }
+}
+
+async function measure(
+  host: Host,
+  guest: Guest,
+  way: Way,
+  latencyMs: number,
+  options: Arguments,
+): Promise<Figures> {
+  const to: Place = { client: host.client, sink: SPEAKERS };
+  const recorder = await Recorder.start(to, format, host.dir);
+  try {
+    const before = way.ours ? (await countersOf(host, guest)).underruns : null;
+    const { impulses, drain } = await probeLatency({
+      from: way.from,
+      to,
+      rate: format.rate,
+      latencyMs,
+      impulses: options.impulses,
+    });
+    const steady = await playSteadily(host, guest, way, latencyMs, options.seconds);
+    const after = way.ours ? (await countersOf(host, guest)).underruns : null;
+    const sorted = (values: number[]): number[] => values.sort((a, b) => a - b);
+    const arrivals = sorted(
+      impulses.flatMap((i) => (i.arrived_usec === null ? [] : [i.arrived_usec - i.written_usec])),
+    );
+    const errors = sorted(
+      impulses.flatMap((i) =>
+        i.heard_usec === null ? [] : [i.heard_usec - i.written_usec - i.reported_latency_usec],
+      ),
+    );
+    return {
+      way: way.name,
+      latencyMs,
+      p50Usec: quantile(arrivals, 0.5),
+      p99Usec: quantile(arrivals, 0.99),
+      errorUsec: quantile(errors, 0.5),
+      drainUsec: drain.last_heard_usec === null ? null : drain.drained_usec - drain.last_heard_usec,
+      ...steady,
+      underruns: before === null || after === null ? null : after - before,
+    };
+  } finally {
+    await recorder.stop();
+  }
+}
+
+type Steady = Pick<
+  Figures,
+  'dom0MsPerSecond' | 'guestMsPerSecond' | 'guestEventsPerSecond' | 'bufferUsec' | 'sinkUsec' | 'dom0SinkUsec'
+>;
+
+/** What playing costs while nobody asks questions, and then where the latency lies. */
+async function playSteadily(
+  host: Host,
+  guest: Guest,
+  { from }: Way,
+  latencyMs: number,
+  seconds: number,
+): Promise<Steady> {
+  const pcm = noise(format, seconds + 4 * SETTLE_SECONDS);
+  const dir = from.client === host.client ? host.dir : guest.dir;
+  const player = await play(from, pcm, format, dir, { latencyMs });
+  try {
+    await sleep(SETTLE_SECONDS * 1000);
+    const cost = await costOf(guest, seconds);
+    return { ...cost, ...(await partsOf(host, from)) };
+  } finally {
+    await player.stop();
+  }
+}
+
+async function costOf(
+  guest: Guest,
+  seconds: number,
+): Promise<Pick<Figures, 'dom0MsPerSecond' | 'guestMsPerSecond' | 'guestEventsPerSecond'>> {
+  const { machine, name } = guest.domain;
+  const before = await interruptsOf(machine);
+  const cpu = await domainCpu(seconds);
+  const events = (await interruptsOf(machine)) - before;
+  return {
+    dom0MsPerSecond: cpu.get('Domain-0') ?? NaN,
+    guestMsPerSecond: cpu.get(name) ?? NaN,
+    guestEventsPerSecond: events / seconds,
+  };
+}
+
+/** So far, of all devices. */
+async function interruptsOf(machine: Machine): Promise<number> {
+  const { stdout } = await machine.run('cat', ['/proc/interrupts']);
+  return stdout
+    .split('\n')
+    .filter((line) => !OWN_INTERRUPTS.test(line))
+    .reduce((sum, line) => sum + Number(/^\s*\w+:\s+(\d+)/.exec(line)?.[1] ?? 0), 0);
+}
+
+/** What the servers say of a playing stream; medians. */
+async function partsOf(
+  host: Host,
+  from: Place,
+): Promise<Pick<Figures, 'bufferUsec' | 'sinkUsec' | 'dom0SinkUsec'>> {
+  const samples: { buffer: number; sink: number; dom0: number }[] = [];
+  while (samples.length < PART_SAMPLES) {
+    const inputs = await from.client.list('sink-inputs');
+    const { index } = await from.client.sink(from.sink);
+    const input = inputs.find((candidate) => candidate.sink === index && candidate.client !== null);
+    const dom0 = await host.client.sink(SPEAKERS);
+    if (input === undefined) {
+      throw new Error(`nothing plays on ${from.sink}`);
+    }
+    samples.push({
+      buffer: input.buffer_latency_usec,
+      sink: input.sink_latency_usec,
+      dom0: dom0.latency?.actual ?? NaN,
+    });
+  }
+  const median = (values: number[]): number =>
+    quantile(
+      values.sort((a, b) => a - b),
+      0.5,
+    );
+  return {
+    bufferUsec: median(samples.map((s) => s.buffer)),
+    sinkUsec: median(samples.map((s) => s.sink)),
+    dom0SinkUsec: median(samples.map((s) => s.dom0)),
+  };
+}
+
+function tableOf(figures: Figures[]): string {
+  const ms = (usec: number | null): string => (usec === null ? '-' : (usec / 1000).toFixed(1));
+  const count = (value: number | null): string => (value === null ? '-' : value.toFixed(0));
+  const heads = ['way', 'client', 'p50', 'p99', 'error', 'drain', 'buffer', 'sink', 'dom0 sink'];
+  const costs = ['CPU dom0', 'CPU guest', 'events/s', 'underruns'];
+  const rows = figures.map((f) => [
+    f.way,
+    count(f.latencyMs),
+    ...[f.p50Usec, f.p99Usec, f.errorUsec, f.drainUsec, f.bufferUsec, f.sinkUsec, f.dom0SinkUsec].map(ms),
+    ...[f.dom0MsPerSecond, f.guestMsPerSecond, f.guestEventsPerSecond, f.underruns].map(count),
+  ]);
+  return [[...heads, ...costs], ...rows]
+    .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(24) : cell.padStart(10))).join(''))
+    .join('\n')
+    .concat('\n');
+}
+
+try {
+  const options = readArguments(process.argv.slice(2));
+  const figures = await measureAll(options);
+  process.stdout.write(options.json ? `${JSON.stringify(figures, null, 2)}\n` : tableOf(figures));
+} catch (error) {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

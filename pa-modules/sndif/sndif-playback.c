@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sndif-playback.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Longest stretch that dom0 queues on top of the frontend's buffer. */
@@ -17,20 +15,12 @@
 #define UNHEARD_POLL_USEC 10000u
 #define HOLD_LIMIT_USEC 2000000u
 
-static uint64_t min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
-
 static uint64_t usec_to_bytes(const struct sndif_playback *playback, uint64_t usec) {
-    return usec * playback->params.rate / 1000000u * playback->params.frame_bytes;
+    return sndif_usec_to_bytes(&playback->params, usec);
 }
 
 static uint64_t bytes_to_usec(const struct sndif_playback *playback, uint64_t bytes) {
-    return bytes / playback->params.frame_bytes * 1000000u / playback->params.rate;
+    return sndif_bytes_to_usec(&playback->params, bytes);
 }
 
 /* A pull that leaves less than this was nearly an underrun. */
@@ -43,100 +33,41 @@ static uint64_t bytes_to_usec(const struct sndif_playback *playback, uint64_t by
 
 /* ---- the clock: written by the audio thread, or by the stream thread while the other does not pull ---- */
 
-static void clock_publish(struct sndif_playback *playback, const struct sndif_playback_clock *clock) {
-    unsigned seq = atomic_load_explicit(&playback->clock_seq, memory_order_relaxed);
-
-    atomic_store_explicit(&playback->clock_seq, seq + 1, memory_order_relaxed);
-    /* the odd number before the fields, the fields before the even one */
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&playback->clock_read_bytes, clock->read_bytes, memory_order_relaxed);
-    atomic_store_explicit(&playback->clock_at_usec, clock->at_usec, memory_order_relaxed);
-    atomic_store_explicit(&playback->clock_heard_usec, clock->heard_usec, memory_order_relaxed);
-    atomic_store_explicit(&playback->clock_seq, seq + 2, memory_order_release);
-}
-
-static struct sndif_playback_clock clock_read(const struct sndif_playback *playback) {
-    struct sndif_playback_clock clock;
-    unsigned before, after;
-
-    /* the writer is inside for a few instructions, once a block */
-    do {
-        before = atomic_load_explicit(&playback->clock_seq, memory_order_acquire);
-        clock.read_bytes = atomic_load_explicit(&playback->clock_read_bytes, memory_order_relaxed);
-        clock.at_usec = atomic_load_explicit(&playback->clock_at_usec, memory_order_relaxed);
-        clock.heard_usec = atomic_load_explicit(&playback->clock_heard_usec, memory_order_relaxed);
-        atomic_thread_fence(memory_order_acquire);
-        after = atomic_load_explicit(&playback->clock_seq, memory_order_relaxed);
-    } while (before != after || before % 2 != 0);
-
-    return clock;
-}
-
-/* Where the position belongs by the clock alone. */
-static uint64_t clock_target(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
-                             uint64_t now_usec) {
-    uint64_t elapsed_usec = now_usec > clock->at_usec ? now_usec - clock->at_usec : 0;
-
-    return clock->read_bytes + usec_to_bytes(playback, elapsed_usec);
-}
-
 /* When the octet at position is heard, by the last pull. */
-static uint64_t clock_heard(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+static uint64_t clock_heard(const struct sndif_playback *playback, const struct sndif_clock *clock,
                             uint64_t position_bytes) {
-    if (position_bytes >= clock->read_bytes)
-        return clock->heard_usec + bytes_to_usec(playback, position_bytes - clock->read_bytes);
+    if (position_bytes >= clock->bytes)
+        return clock->sound_usec + bytes_to_usec(playback, position_bytes - clock->bytes);
 
-    return clock->heard_usec -
-           min_u64(clock->heard_usec, bytes_to_usec(playback, clock->read_bytes - position_bytes));
+    return clock->sound_usec -
+           min_u64(clock->sound_usec, bytes_to_usec(playback, clock->bytes - position_bytes));
 }
 
 /* ---- life ---- */
 
-/* ALSA gives up a drain that sees no period pass for max(100 ms, 1.1 buffers): the hold, a period and some
- * slack fit in. */
-static uint64_t linux_hold_limit_usec(const struct sndif_playback *playback) {
-    const uint64_t patience_usec =
-        max_u64(100000u, bytes_to_usec(playback, playback->params.buffer_bytes) * 11 / 10);
-    const uint64_t taken_usec = bytes_to_usec(playback, playback->params.period_bytes) + 30000u;
-
-    return patience_usec - min_u64(patience_usec, taken_usec);
-}
-
 int sndif_playback_init(struct sndif_playback *playback, const struct sndif_params *params,
                         bool linux_quirks) {
-    size_t wanted_bytes;
-
     memset(playback, 0, sizeof(*playback));
     playback->params = *params;
-    playback->hold_limit_usec = linux_quirks ? linux_hold_limit_usec(playback) : HOLD_LIMIT_USEC;
+    playback->hold_limit_usec = linux_quirks ? sndif_alsa_patience_usec(&playback->params) : HOLD_LIMIT_USEC;
 
-    wanted_bytes = params->buffer_bytes + (size_t) usec_to_bytes(playback, QUEUE_USEC);
-    playback->data_bytes = SNDIF_PAGE_BYTES;
-    while (playback->data_bytes < wanted_bytes)
-        playback->data_bytes *= 2;
-
-    playback->data = malloc(playback->data_bytes);
-    if (!playback->data)
-        return -ENOMEM;
-
-    /* touched now, so that the audio threads meet no page fault later */
-    memset(playback->data, params->format->silence, playback->data_bytes);
-    return 0;
+    return sndif_window_init(&playback->window,
+                             params->buffer_bytes + (size_t) usec_to_bytes(playback, QUEUE_USEC),
+                             params->format->silence);
 }
 
 void sndif_playback_done(struct sndif_playback *playback) {
-    free(playback->data);
-    playback->data = NULL;
+    sndif_window_done(&playback->window);
 }
 
 /* ---- stream thread ---- */
 
 void sndif_playback_start(struct sndif_playback *playback, uint64_t now_usec) {
-    struct sndif_playback_clock clock = clock_read(playback);
+    struct sndif_clock clock = sndif_clock_read(&playback->clock);
 
     clock.at_usec = now_usec;
-    clock.heard_usec = 0;
-    clock_publish(playback, &clock);
+    clock.sound_usec = 0;
+    sndif_clock_publish(&playback->clock, &clock);
     playback->base_bytes = playback->position_bytes;
     playback->position_usec = now_usec;
     playback->write_usec = now_usec;
@@ -154,9 +85,9 @@ void sndif_playback_realign(struct sndif_playback *playback) {
     const uint64_t buffer_bytes = playback->params.buffer_bytes;
     const uint64_t aligned = (playback->position_bytes + buffer_bytes - 1) / buffer_bytes * buffer_bytes;
 
-    const struct sndif_playback_clock clock = {.read_bytes = aligned};
+    const struct sndif_clock clock = {.bytes = aligned};
 
-    clock_publish(playback, &clock);
+    sndif_clock_publish(&playback->clock, &clock);
     playback->position_bytes = aligned;
     playback->base_bytes = aligned;
     atomic_store_explicit(&playback->write_bytes, aligned, memory_order_release);
@@ -197,21 +128,13 @@ static void sanitise_floats(const struct sndif_format *format, uint8_t *data, si
     }
 }
 
-/* Stores octets at a position, the memory being a window of the stream; samples NULL: silence. */
-static void store(struct sndif_playback *playback, uint64_t position_bytes, const uint8_t *samples,
-                  size_t length_bytes) {
+/* In our own memory, where the frontend cannot change them any more. */
+static void sanitise(struct sndif_playback *playback, uint64_t position_bytes, size_t length_bytes) {
     while (length_bytes > 0) {
-        const size_t at = position_bytes & (playback->data_bytes - 1);
-        const size_t n = (size_t) min_u64(length_bytes, playback->data_bytes - at);
+        size_t n = length_bytes;
+        uint8_t *data = sndif_window_at(&playback->window, position_bytes, &n);
 
-        if (samples) {
-            memcpy(playback->data + at, samples, n);
-            if (playback->params.format->is_float)
-                sanitise_floats(playback->params.format, playback->data + at, n);
-            samples += n;
-        } else
-            memset(playback->data + at, playback->params.format->silence, n);
-
+        sanitise_floats(playback->params.format, data, n);
         position_bytes += n;
         length_bytes -= n;
     }
@@ -251,7 +174,7 @@ static void adapt_margin(struct sndif_playback *playback, uint64_t now_usec) {
 static void bridge_gap(struct sndif_playback *playback, uint64_t write_bytes, uint64_t start,
                        uint64_t read_bytes) {
     if (start > write_bytes && read_bytes < write_bytes)
-        store(playback, write_bytes, NULL, (size_t) (start - write_bytes));
+        sndif_window_put(&playback->window, write_bytes, NULL, (size_t) (start - write_bytes));
     else if (start > write_bytes)
         atomic_store_explicit(&playback->skip_bytes, start, memory_order_relaxed);
 }
@@ -261,21 +184,24 @@ bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t
     const uint64_t queue_bytes = usec_to_bytes(playback, QUEUE_USEC - SKEW_USEC);
 
     return position_bytes % playback->params.frame_bytes == 0 &&
-           position_bytes + playback->data_bytes >= playback->position_bytes &&
-           length_bytes <= playback->data_bytes && position_bytes <= UINT64_MAX - length_bytes &&
-           position_bytes + length_bytes <= playback->position_bytes + playback->data_bytes - queue_bytes;
+           position_bytes + playback->window.bytes >= playback->position_bytes &&
+           length_bytes <= playback->window.bytes && position_bytes <= UINT64_MAX - length_bytes &&
+           position_bytes + length_bytes <= playback->position_bytes + playback->window.bytes - queue_bytes;
 }
 
 void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
                              uint32_t length_bytes, uint64_t now_usec) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
-    const uint64_t read_bytes = clock_read(playback).read_bytes;
+    const uint64_t read_bytes = sndif_clock_read(&playback->clock).bytes;
     const uint64_t position = sndif_playback_position(playback, now_usec);
     const uint64_t end = start_bytes + length_bytes;
     const uint64_t late = start_bytes < read_bytes ? min_u64(end, read_bytes) - start_bytes : 0;
 
     bridge_gap(playback, write_bytes, start_bytes, read_bytes);
-    store(playback, start_bytes + late, (const uint8_t *) samples + late, (size_t) (length_bytes - late));
+    sndif_window_put(&playback->window, start_bytes + late, (const uint8_t *) samples + late,
+                     (size_t) (length_bytes - late));
+    if (playback->params.format->is_float)
+        sanitise(playback, start_bytes + late, (size_t) (length_bytes - late));
     /* the samples before the index that says they are there */
     atomic_store_explicit(&playback->write_bytes, end, memory_order_release);
 
@@ -297,18 +223,17 @@ void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes
 }
 
 /* Either by the last pull's account, or because the audio thread has found the queue dry and gone on. */
-static bool end_is_heard(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
-                         uint64_t end, uint64_t now_usec) {
-    if (clock->heard_usec == 0)
-        return clock->read_bytes >= end;
+static bool end_is_heard(const struct sndif_playback *playback, const struct sndif_clock *clock, uint64_t end,
+                         uint64_t now_usec) {
+    if (clock->sound_usec == 0)
+        return clock->bytes >= end;
     return now_usec >= clock_heard(playback, clock, end);
 }
 
 /* When the position may leave the end of the data behind although it has not been heard. */
-static uint64_t hold_limit(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+static uint64_t hold_limit(const struct sndif_playback *playback, const struct sndif_clock *clock,
                            uint64_t end) {
-    const uint64_t reached_usec =
-        clock->at_usec + bytes_to_usec(playback, end - min_u64(end, clock->read_bytes));
+    const uint64_t reached_usec = clock->at_usec + bytes_to_usec(playback, end - min_u64(end, clock->bytes));
 
     return reached_usec + playback->hold_limit_usec;
 }
@@ -318,7 +243,7 @@ static uint64_t hold_limit(const struct sndif_playback *playback, const struct s
  * heard, so that a drain ends when the listener's ears say so; then it steps over the next period, which ends
  * an ALSA drain at once.
  */
-static uint64_t hold_at_end(const struct sndif_playback *playback, const struct sndif_playback_clock *clock,
+static uint64_t hold_at_end(const struct sndif_playback *playback, const struct sndif_clock *clock,
                             uint64_t target, uint64_t end, uint64_t now_usec) {
     const bool heard = end_is_heard(playback, clock, end, now_usec);
     const uint64_t period = playback->params.period_bytes;
@@ -344,15 +269,15 @@ static void grow_margin(struct sndif_playback *playback, uint64_t now_usec) {
 }
 
 uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_usec) {
-    struct sndif_playback_clock clock;
+    struct sndif_clock clock;
     uint64_t target, end, slowest;
 
     if (!playback->running)
         return playback->position_bytes;
 
     grow_margin(playback, now_usec);
-    clock = clock_read(playback);
-    target = clock_target(playback, &clock, now_usec) + playback->margin_bytes;
+    clock = sndif_clock_read(&playback->clock);
+    target = sndif_clock_position(&clock, &playback->params, now_usec) + playback->margin_bytes;
     end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
 
     /* A late pull lets the position run too far. It never goes back, nor stands still (ALSA would give up):
@@ -374,14 +299,14 @@ uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_u
 uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_t position_bytes,
                                   uint64_t now_usec) {
     const uint64_t end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
-    const struct sndif_playback_clock clock = clock_read(playback);
-    const uint64_t ahead_bytes = clock.read_bytes + playback->margin_bytes;
+    const struct sndif_clock clock = sndif_clock_read(&playback->clock);
+    const uint64_t ahead_bytes = clock.bytes + playback->margin_bytes;
     uint64_t due_usec =
         clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, ahead_bytes));
 
     if (position_bytes >= end && playback->position_bytes < end) {
         const uint64_t heard_usec =
-            clock.heard_usec != 0 ? clock_heard(playback, &clock, end) : now_usec + UNHEARD_POLL_USEC;
+            clock.sound_usec != 0 ? clock_heard(playback, &clock, end) : now_usec + UNHEARD_POLL_USEC;
 
         due_usec = max_u64(due_usec, min_u64(heard_usec, hold_limit(playback, &clock, end)));
     }
@@ -390,11 +315,11 @@ uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_
 
 uint64_t sndif_playback_latency_usec(const struct sndif_playback *playback, uint64_t position_bytes,
                                      uint64_t now_usec) {
-    const struct sndif_playback_clock clock = clock_read(playback);
+    const struct sndif_clock clock = sndif_clock_read(&playback->clock);
     const uint64_t heard_usec = clock_heard(playback, &clock, position_bytes);
 
-    if (clock.heard_usec == 0)
-        return bytes_to_usec(playback, position_bytes - min_u64(position_bytes, clock.read_bytes));
+    if (clock.sound_usec == 0)
+        return bytes_to_usec(playback, position_bytes - min_u64(position_bytes, clock.bytes));
     return heard_usec - min_u64(heard_usec, now_usec);
 }
 
@@ -407,18 +332,9 @@ uint64_t sndif_playback_take_fill_usec(struct sndif_playback *playback) {
 
 /* ---- audio thread ---- */
 
-static void copy_out(const struct sndif_playback *playback, uint64_t position_bytes, uint8_t *dst,
-                     size_t length_bytes) {
-    const size_t at = position_bytes & (playback->data_bytes - 1);
-    const size_t first = (size_t) min_u64(length_bytes, playback->data_bytes - at);
-
-    memcpy(dst, playback->data + at, first);
-    memcpy(dst + first, playback->data, length_bytes - first);
-}
-
 /* Octets from read_bytes on that are there to be pulled. */
-static uint64_t available_bytes(uint64_t write_bytes, const struct sndif_playback_clock *clock) {
-    return write_bytes > clock->read_bytes ? write_bytes - clock->read_bytes : 0;
+static uint64_t available_bytes(uint64_t write_bytes, const struct sndif_clock *clock) {
+    return write_bytes > clock->bytes ? write_bytes - clock->bytes : 0;
 }
 
 /*
@@ -426,21 +342,21 @@ static uint64_t available_bytes(uint64_t write_bytes, const struct sndif_playbac
  * and none is lost. But once the listener has heard the end, or the sink has stood still, the position has
  * run on, and so do we.
  */
-static void follow_position(struct sndif_playback *playback, struct sndif_playback_clock *clock,
-                            uint64_t write_bytes, uint64_t now_usec) {
-    const bool stalled = clock->heard_usec != 0 && now_usec > clock->heard_usec + STALL_USEC;
-    const uint64_t dry_usec = clock->heard_usec != 0 ? clock->heard_usec : clock->at_usec;
+static void follow_position(struct sndif_playback *playback, struct sndif_clock *clock, uint64_t write_bytes,
+                            uint64_t now_usec) {
+    const bool stalled = clock->sound_usec != 0 && now_usec > clock->sound_usec + STALL_USEC;
+    const uint64_t dry_usec = clock->sound_usec != 0 ? clock->sound_usec : clock->at_usec;
     const bool dry = available_bytes(write_bytes, clock) == 0 && now_usec >= dry_usec + DRY_GRACE_USEC;
 
     if (stalled || dry) {
-        if (clock->heard_usec != 0)
+        if (clock->sound_usec != 0)
             atomic_store_explicit(&playback->starved, true, memory_order_relaxed);
-        clock->read_bytes = clock_target(playback, clock, now_usec);
+        clock->bytes = sndif_clock_position(clock, &playback->params, now_usec);
         clock->at_usec = now_usec;
-        clock->heard_usec = 0;
-        clock_publish(playback, clock);
-    } else if (available_bytes(write_bytes, clock) > playback->data_bytes) {
-        clock->read_bytes = write_bytes - playback->params.buffer_bytes;
+        clock->sound_usec = 0;
+        sndif_clock_publish(&playback->clock, clock);
+    } else if (available_bytes(write_bytes, clock) > playback->window.bytes) {
+        clock->bytes = write_bytes - playback->params.buffer_bytes;
     }
 }
 
@@ -453,51 +369,50 @@ static void note_slack(struct sndif_playback *playback, uint64_t slack_bytes) {
 void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t length_bytes, uint64_t now_usec,
                          int64_t latency_usec) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
-    struct sndif_playback_clock clock = clock_read(playback);
+    struct sndif_clock clock = sndif_clock_read(&playback->clock);
     size_t available;
 
-    clock.read_bytes =
-        max_u64(clock.read_bytes, atomic_load_explicit(&playback->skip_bytes, memory_order_relaxed));
+    clock.bytes = max_u64(clock.bytes, atomic_load_explicit(&playback->skip_bytes, memory_order_relaxed));
     follow_position(playback, &clock, write_bytes, now_usec);
     available = (size_t) min_u64(available_bytes(write_bytes, &clock), length_bytes);
 
     /* Nothing is heard before a whole block is there, or the frontend has no more to give: no gap after the
      * first frame. */
-    if (clock.heard_usec == 0 && available < length_bytes &&
-        (available == 0 || clock_target(playback, &clock, now_usec) < write_bytes)) {
+    if (clock.sound_usec == 0 && available < length_bytes &&
+        (available == 0 || sndif_clock_position(&clock, &playback->params, now_usec) < write_bytes)) {
         memset(dst, playback->params.format->silence, length_bytes);
         playback->pulled_bytes = 0;
         return;
     }
 
-    copy_out(playback, clock.read_bytes, dst, available);
+    sndif_window_get(&playback->window, clock.bytes, dst, available);
     if (available < length_bytes) {
         memset((uint8_t *) dst + available, playback->params.format->silence, length_bytes - available);
         atomic_store_explicit(&playback->starved, true, memory_order_relaxed);
     }
     playback->pulled_bytes = available < length_bytes ? 0 : playback->pulled_bytes + length_bytes;
-    if (clock.heard_usec != 0)
+    if (clock.sound_usec != 0)
         note_slack(playback, available_bytes(write_bytes, &clock) - available);
     if (available > 0) {
-        clock.read_bytes += available;
+        clock.bytes += available;
         clock.at_usec = now_usec;
-        clock.heard_usec =
+        clock.sound_usec =
             (uint64_t) ((int64_t) now_usec + latency_usec) + bytes_to_usec(playback, available);
-        clock_publish(playback, &clock);
+        sndif_clock_publish(&playback->clock, &clock);
     }
 }
 
 void sndif_playback_push_back(struct sndif_playback *playback, size_t length_bytes) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
-    struct sndif_playback_clock clock = clock_read(playback);
+    struct sndif_clock clock = sndif_clock_read(&playback->clock);
     const uint64_t queued = available_bytes(write_bytes, &clock) + playback->params.buffer_bytes;
-    const uint64_t kept = playback->data_bytes - min_u64(playback->data_bytes, queued);
+    const uint64_t kept = playback->window.bytes - min_u64(playback->window.bytes, queued);
     const uint64_t n = min_u64(min_u64(length_bytes, playback->pulled_bytes), kept);
 
     if (n == 0)
         return;
-    clock.read_bytes -= n;
-    clock.heard_usec -= min_u64(clock.heard_usec - 1, bytes_to_usec(playback, n));
+    clock.bytes -= n;
+    clock.sound_usec -= min_u64(clock.sound_usec - 1, bytes_to_usec(playback, n));
     playback->pulled_bytes -= n;
-    clock_publish(playback, &clock);
+    sndif_clock_publish(&playback->clock, &clock);
 }

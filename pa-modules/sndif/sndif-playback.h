@@ -24,19 +24,8 @@
  * needs to know its block size.
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "sndif-params.h"
-
-/* What the audio thread publishes at each pull, read consistently by the stream thread (a sequence lock). */
-struct sndif_playback_clock {
-    uint64_t read_bytes; /* pulled so far, counted as position */
-    uint64_t at_usec;    /* when */
-    uint64_t heard_usec; /* when the octet at read_bytes will be heard; 0 before the first pull */
-};
+#include "sndif-clock.h"
+#include "sndif-window.h"
 
 struct sndif_playback_stats {
     atomic_uint_fast64_t underruns;  /* times the sound server found too little, and more came later */
@@ -49,11 +38,9 @@ struct sndif_playback {
     struct sndif_playback_stats stats;
 
     /* both threads */
-    uint8_t *data;
-    size_t data_bytes; /* a power of two */
+    struct sndif_window window;
     atomic_uint_fast64_t write_bytes;
-    atomic_uint clock_seq;
-    atomic_uint_fast64_t clock_read_bytes, clock_at_usec, clock_heard_usec;
+    struct sndif_shared_clock clock;  /* pulled so far, when, and when the next octet will be heard */
     atomic_uint_fast64_t skip_bytes;  /* the frontend went on here after an underrun: read on from there */
     atomic_bool starved;              /* a pull has found too little since the last WRITE */
     atomic_uint_fast64_t slack_bytes; /* least that a pull has left behind since the last WRITE */

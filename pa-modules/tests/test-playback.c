@@ -478,7 +478,7 @@ static void a_full_buffer_may_be_written(void) {
         CHECK(sndif_playback_may_write_at(&w.playback, 0, (uint32_t) buffer));
         CHECK(sndif_playback_may_write_at(&w.playback, buffer - FRAME, FRAME));
         CHECK(sndif_playback_may_write_at(&w.playback, buffer, (uint32_t) MS_BYTES(5)));
-        CHECK(!sndif_playback_may_write_at(&w.playback, w.playback.data_bytes, FRAME));
+        CHECK(!sndif_playback_may_write_at(&w.playback, w.playback.window.bytes, FRAME));
         CHECK(!sndif_playback_may_write_at(&w.playback, 1, FRAME));
         CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 3, 2 * FRAME));
         CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 4 * FRAME + 1, FRAME));

@@ -49,12 +49,11 @@ bool sndif_mailbox_is_free(const struct sndif_mailbox *mailbox) {
 }
 
 bool sndif_mailbox_post(struct sndif_mailbox *mailbox, enum sndif_backend_command_type type,
-                        struct sndif_playback *playback, uint64_t latency_usec) {
+                        uint64_t latency_usec) {
     if (!sndif_mailbox_is_free(mailbox))
         return false;
 
     mailbox->command.type = type;
-    mailbox->command.playback = playback;
     mailbox->command.latency_usec = latency_usec;
     /* the command before the turn that gives it away */
     atomic_store(&mailbox->turn, TURN_POSTED);
@@ -73,6 +72,11 @@ bool sndif_mailbox_take_reply(struct sndif_mailbox *mailbox, int *status) {
 
 void sndif_mailbox_tell_latency(struct sndif_mailbox *mailbox, uint64_t latency_usec) {
     atomic_store(&mailbox->latency_usec, latency_usec);
+    signal_fd(mailbox->owner_fd);
+}
+
+void sndif_mailbox_tell_wiped(struct sndif_mailbox *mailbox) {
+    atomic_store(&mailbox->wiped, true);
     signal_fd(mailbox->owner_fd);
 }
 
@@ -109,6 +113,10 @@ struct sndif_backend_command *sndif_mailbox_next(struct sndif_mailbox *mailbox) 
     memset(news, 0, sizeof(*news));
     if ((news->latency_usec = atomic_exchange(&mailbox->latency_usec, 0)) > 0) {
         news->type = SNDIF_BACKEND_LATENCY;
+        return news;
+    }
+    if (atomic_exchange(&mailbox->wiped, false)) {
+        news->type = SNDIF_BACKEND_WIPED;
         return news;
     }
     if ((news->reason = atomic_exchange(&mailbox->refusal, NULL))) {

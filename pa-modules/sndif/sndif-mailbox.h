@@ -11,18 +11,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct sndif_capture;
 struct sndif_playback;
 
 enum sndif_backend_command_type {
-    SNDIF_BACKEND_OPEN,       /* playback: pull from it once started. Refusing it with -errno refuses OPEN */
-    SNDIF_BACKEND_START,      /* begin to pull */
-    SNDIF_BACKEND_STOP,       /* do not pull any more */
-    SNDIF_BACKEND_CLOSE,      /* forget playback, it is freed after the reply */
+    SNDIF_BACKEND_OPEN, /* playback: pull from it once started; capture: push to it, once started and admitted.
+                                 Refusing it with -errno refuses OPEN */
+    SNDIF_BACKEND_START,      /* begin to pull, to push */
+    SNDIF_BACKEND_STOP,       /* do not any more; the source has been revoked */
+    SNDIF_BACKEND_CLOSE,      /* the same, and forget playback and capture, which are freed after the reply */
     SNDIF_BACKEND_SET_VOLUME, /* millibel_tenths[channels] */
     SNDIF_BACKEND_GET_VOLUME, /* fill them */
     SNDIF_BACKEND_SET_MUTE,   /* muted[channels]: true where it changes, to mute_on */
-    SNDIF_BACKEND_LATENCY,    /* the frontend's buffer holds latency_usec: ask that of the sound server. Not
-                                 replied to */
+    SNDIF_BACKEND_LATENCY,    /* ask latency_usec of the sound server. Not replied to */
+    SNDIF_BACKEND_WIPED,      /* nothing is left of a source that was revoked. Not replied to */
     SNDIF_BACKEND_REFUSED,    /* an OPEN was refused, for `reason`. Not replied to */
     SNDIF_BACKEND_BROKEN,     /* the frontend broke the protocol or is gone; nothing is served any more. Not
                                  replied to */
@@ -32,7 +34,8 @@ enum sndif_backend_command_type {
 
 struct sndif_backend_command {
     enum sndif_backend_command_type type;
-    struct sndif_playback *playback;
+    struct sndif_playback *playback; /* one of them, by the stream's direction */
+    struct sndif_capture *capture;
     uint64_t latency_usec;
     int32_t millidecibel[SNDIF_BACKEND_CHANNELS_MAX]; /* 0 is unchanged, sndif.h XENSND_OP_SET_VOLUME */
     bool affected[SNDIF_BACKEND_CHANNELS_MAX];        /* SET_MUTE: channels that change */
@@ -48,6 +51,7 @@ struct sndif_mailbox {
     int status;
 
     atomic_uint_fast64_t latency_usec;
+    atomic_bool wiped;
     atomic_int broken;
     const char *reason;
     _Atomic(const char *) refusal;
@@ -64,11 +68,12 @@ void sndif_mailbox_done(struct sndif_mailbox *mailbox);
 bool sndif_mailbox_is_free(const struct sndif_mailbox *mailbox);
 /* False: the owner is still busy with the last one. */
 bool sndif_mailbox_post(struct sndif_mailbox *mailbox, enum sndif_backend_command_type type,
-                        struct sndif_playback *playback, uint64_t latency_usec);
+                        uint64_t latency_usec);
 /* True once the owner has replied: then the mailbox is free again, command is as the owner left it. */
 bool sndif_mailbox_take_reply(struct sndif_mailbox *mailbox, int *status);
 /* News. */
 void sndif_mailbox_tell_latency(struct sndif_mailbox *mailbox, uint64_t latency_usec);
+void sndif_mailbox_tell_wiped(struct sndif_mailbox *mailbox);
 void sndif_mailbox_tell_refused(struct sndif_mailbox *mailbox, const char *reason);
 void sndif_mailbox_tell_broken(struct sndif_mailbox *mailbox, const char *reason, bool frontend_gone);
 /* Makes stream_fd readable, from any thread. */

@@ -7,7 +7,7 @@
 
 void sndif_backend_send_position(struct sndif_backend *b, uint64_t position_bytes, uint64_t now) {
     struct sndif_cur_pos pos = {.position_bytes = position_bytes};
-    uint64_t latency_usec = sndif_stream_latency_usec(&b->stream, position_bytes, now);
+    uint64_t latency_usec = sndif_backend_stream_latency_usec(&b->stream, position_bytes, now);
 
     if (b->config.feature_latency)
         pos.latency_usec = latency_usec > UINT32_MAX ? UINT32_MAX : (uint32_t) latency_usec;
@@ -30,14 +30,14 @@ static bool next_event(const struct sndif_backend *b, uint64_t *position_bytes) 
         return *position_bytes != b->served_wakeup;
     }
     *position_bytes = b->next_event_bytes;
-    return sndif_stream_params(&b->stream)->period_bytes > 0;
+    return sndif_backend_stream_params(&b->stream)->period_bytes > 0;
 }
 
 /* One frame after a period, because ALSA counts a period only when it is exceeded. */
-static uint64_t event_after(const struct sndif_stream *stream, uint64_t position_bytes) {
-    const struct sndif_params *params = sndif_stream_params(stream);
+static uint64_t event_after(const struct sndif_backend_stream *stream, uint64_t position_bytes) {
+    const struct sndif_params *params = sndif_backend_stream_params(stream);
     const uint64_t period = params->period_bytes, frame = params->frame_bytes;
-    const uint64_t base = sndif_stream_base(stream), done = position_bytes - base;
+    const uint64_t base = sndif_backend_stream_base(stream), done = position_bytes - base;
 
     if (period == 0)
         return 0;
@@ -46,7 +46,7 @@ static uint64_t event_after(const struct sndif_stream *stream, uint64_t position
 
 void sndif_backend_begin_events(struct sndif_backend *b) {
     b->served_wakeup = 0;
-    b->next_event_bytes = event_after(&b->stream, sndif_stream_base(&b->stream));
+    b->next_event_bytes = event_after(&b->stream, sndif_backend_stream_base(&b->stream));
 }
 
 /* ---- latency asked of the sound server ---- */
@@ -58,8 +58,8 @@ static uint64_t latency_of(uint64_t rhythm_usec) {
 
 /* A capture stream has no rhythm yet; what it waits for is a first guess, to be looked at with the first event. */
 static uint64_t guess_rhythm_usec(struct sndif_backend *b, uint64_t now) {
-    const struct sndif_params *params = sndif_stream_params(&b->stream);
-    const uint64_t position = sndif_stream_position(&b->stream, now);
+    const struct sndif_params *params = sndif_backend_stream_params(&b->stream);
+    const uint64_t position = sndif_backend_stream_position(&b->stream, now);
     const uint64_t wakeup = b->config.feature_wakeup ? sndif_evt_back_wakeup(&b->events) : 0;
     const uint64_t distance = wakeup > position ? wakeup - position : params->period_bytes;
 
@@ -68,7 +68,7 @@ static uint64_t guess_rhythm_usec(struct sndif_backend *b, uint64_t now) {
 }
 
 uint64_t sndif_backend_first_latency_usec(struct sndif_backend *b, uint64_t now) {
-    uint64_t rhythm_usec = sndif_stream_take_rhythm_usec(&b->stream);
+    uint64_t rhythm_usec = sndif_backend_stream_take_rhythm_usec(&b->stream);
 
     b->review_usec = now;
     if (b->stream.is_capture)
@@ -84,7 +84,7 @@ static void review_latency(struct sndif_backend *b, uint64_t now) {
         return;
 
     b->review_usec = now;
-    wanted_usec = latency_of(sndif_stream_take_rhythm_usec(&b->stream));
+    wanted_usec = latency_of(sndif_backend_stream_take_rhythm_usec(&b->stream));
     if (wanted_usec > b->asked_usec + b->asked_usec / 4 || wanted_usec < b->asked_usec - b->asked_usec / 4) {
         b->asked_usec = wanted_usec;
         sndif_mailbox_tell_latency(&b->mailbox, wanted_usec);
@@ -99,7 +99,7 @@ void sndif_backend_report_position(struct sndif_backend *b, uint64_t now) {
     if (!next_event(b, &due_bytes) || now < b->event_usec + EVENT_SPACING_USEC)
         return;
 
-    position_bytes = sndif_stream_position(&b->stream, now);
+    position_bytes = sndif_backend_stream_position(&b->stream, now);
     if (position_bytes < due_bytes)
         return;
 
@@ -115,5 +115,5 @@ uint64_t sndif_backend_event_wait_usec(struct sndif_backend *b, uint64_t now) {
 
     if (!next_event(b, &due_bytes))
         return UINT64_MAX;
-    return max_u64(sndif_stream_await_usec(&b->stream, due_bytes, now), spaced_usec - now);
+    return max_u64(sndif_backend_stream_await_usec(&b->stream, due_bytes, now), spaced_usec - now);
 }

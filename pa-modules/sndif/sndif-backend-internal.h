@@ -3,18 +3,19 @@
 #define XEN_AUDIO_SNDIF_BACKEND_INTERNAL_H
 
 /*
- * A backend in four files: its life and the owner's side (sndif-backend.c), the stream thread
- * (sndif-backend-thread.c), and what that does: requests (sndif-backend-requests.c) and position events
- * (sndif-backend-events.c). All functions here are for the stream thread.
+ * A backend in five files: its life and the owner's side (sndif-backend.c), the stream thread
+ * (sndif-backend-thread.c), and what that does: requests (sndif-backend-requests.c), position events
+ * (sndif-backend-events.c), and the stream of either direction (sndif-backend-stream.c). All functions here are
+ * for the stream thread.
  */
 
 #include <pthread.h>
 
+#include "sndif-backend-stream.h"
 #include "sndif-backend.h"
 #include "sndif-evt-ring.h"
 #include "sndif-ring.h"
 #include "sndif-shbuf.h"
-#include "sndif-stream.h"
 #include "xen-io.h"
 
 /* Linux gives up on an answer after 3 s; an owner that takes longer than this is not coming back. */
@@ -39,7 +40,7 @@ struct sndif_backend {
     struct sndif_evt_back events;
 
     enum stream_state state;
-    struct sndif_stream stream;
+    struct sndif_backend_stream stream;
     struct sndif_shbuf_back shbuf;
     bool broken;
 

@@ -40,7 +40,7 @@ void sndif_backend_wipe(struct sndif_backend *b, uint64_t now) {
 void sndif_backend_release_stream(struct sndif_backend *b) {
     sndif_backend_wipe(b, sndif_backend_now_usec());
     sndif_shbuf_back_unmap(&b->shbuf, &b->map);
-    sndif_stream_done(&b->stream);
+    sndif_backend_stream_done(&b->stream);
     b->state = STREAM_CLOSED;
 }
 
@@ -49,14 +49,10 @@ static int map_buffer(struct sndif_backend *b, const struct sndif_params *params
     int r =
         sndif_shbuf_back_map(&b->shbuf, &b->map, params->gref_directory, params->buffer_bytes, true, reason);
 
-    if (r != -EACCES && r != -EPERM)
-        return r;
-    if (b->stream.is_capture) {
-        *reason = "a page of the buffer is granted read-only, and a capture stream writes there";
-        return r;
-    }
-    return sndif_shbuf_back_map(&b->shbuf, &b->map, params->gref_directory, params->buffer_bytes, false,
-                                reason);
+    if (!b->stream.is_capture && (r == -EACCES || r == -EPERM))
+        r = sndif_shbuf_back_map(&b->shbuf, &b->map, params->gref_directory, params->buffer_bytes, false,
+                                 reason);
+    return r;
 }
 
 static void serve_open(struct sndif_backend *b) {
@@ -73,7 +69,7 @@ static void serve_open(struct sndif_backend *b) {
     if (r == 0)
         r = map_buffer(b, &params, &reason);
     if (r == 0)
-        r = sndif_stream_init(&b->stream, &params, b->config.linux_quirks);
+        r = sndif_backend_stream_init(&b->stream, &params, b->config.linux_quirks);
     if (r < 0) {
         sndif_shbuf_back_unmap(&b->shbuf, &b->map);
         sndif_mailbox_tell_refused(&b->mailbox, reason);
@@ -89,7 +85,7 @@ static void serve_open(struct sndif_backend *b) {
 /* Where the samples of a READ or WRITE lie; NULL, and answered, when the request does not fit the stream. */
 static uint8_t *samples_of(struct sndif_backend *b, bool capture) {
     const uint32_t offset = b->request.op.rw.offset, length = b->request.op.rw.length;
-    const struct sndif_params *params = sndif_stream_params(&b->stream);
+    const struct sndif_params *params = sndif_backend_stream_params(&b->stream);
 
     if (b->state == STREAM_CLOSED || b->stream.is_capture != capture ||
         !sndif_params_check_range(params->buffer_bytes, params->frame_bytes, offset, length)) {
@@ -150,9 +146,9 @@ static void serve_read(struct sndif_backend *b, uint64_t now) {
 
 /* What was queued, or not yet read, is gone, and the frontend that restarts from offset 0 is told where that is. */
 static void realign(struct sndif_backend *b, uint64_t now) {
-    sndif_stream_realign(&b->stream);
+    sndif_backend_stream_realign(&b->stream);
     b->state = STREAM_OPEN;
-    sndif_backend_send_position(b, sndif_stream_position(&b->stream, now), now);
+    sndif_backend_send_position(b, sndif_backend_stream_position(&b->stream, now), now);
 }
 
 /* Linux pauses when it suspends, never resumes, and starts anew at offset 0: its PAUSE is a STOP. */
@@ -164,7 +160,7 @@ static bool discards(const struct sndif_backend *b, uint8_t trigger) {
 static void start(struct sndif_backend *b, uint64_t now) {
     const uint64_t latency_usec = sndif_backend_first_latency_usec(b, now);
 
-    sndif_stream_start(&b->stream, now);
+    sndif_backend_stream_start(&b->stream, now);
     await_owner(b, SNDIF_BACKEND_START, latency_usec);
 }
 
@@ -192,7 +188,7 @@ static void serve_volume(struct sndif_backend *b) {
     const bool is_volume = b->request.operation <= XENSND_OP_GET_VOLUME;
     const uint32_t unit = is_volume ? sizeof(int32_t) : sizeof(uint8_t);
     const uint32_t offset = b->request.op.rw.offset, length = b->request.op.rw.length;
-    const struct sndif_params *params = sndif_stream_params(&b->stream);
+    const struct sndif_params *params = sndif_backend_stream_params(&b->stream);
     uint8_t muted[SNDIF_BACKEND_CHANNELS_MAX];
 
     if (b->stream.is_capture) {
@@ -274,9 +270,9 @@ static void finish_trigger(struct sndif_backend *b, enum sndif_backend_command_t
         b->state = STREAM_RUNNING;
         sndif_backend_begin_events(b);
     } else if (type == SNDIF_BACKEND_START) {
-        sndif_stream_pause(&b->stream, now);
+        sndif_backend_stream_pause(&b->stream, now);
     } else {
-        sndif_stream_pause(&b->stream, now);
+        sndif_backend_stream_pause(&b->stream, now);
         b->state = STREAM_PAUSED;
         if (discards(b, b->request.op.trigger.type))
             realign(b, now);

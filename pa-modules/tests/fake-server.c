@@ -17,13 +17,17 @@ uint64_t fake_server_now_usec(void) {
     return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
 }
 
-bool fake_server_await(atomic_bool *flag) {
+bool fake_server_await_as(atomic_bool *flag, bool is) {
     const struct timespec millisecond = {.tv_nsec = 1000000};
     const uint64_t end_usec = fake_server_now_usec() + 5000000u;
 
-    while (!atomic_load(flag) && fake_server_now_usec() < end_usec)
+    while (atomic_load(flag) != is && fake_server_now_usec() < end_usec)
         nanosleep(&millisecond, NULL);
-    return atomic_load(flag);
+    return atomic_load(flag) == is;
+}
+
+bool fake_server_await(atomic_bool *flag) {
+    return fake_server_await_as(flag, true);
 }
 
 struct sndif_caps fake_server_caps(void) {
@@ -39,25 +43,47 @@ struct sndif_caps fake_server_caps(void) {
     };
 }
 
+/* A source pushes while the frontend has started the stream and its guest may record. */
+static void reconcile(struct fake_server *s) {
+    const bool wanted = s->capture && s->running && atomic_load(&s->allowed);
+
+    if (wanted && !s->admitted && !s->wiping) {
+        s->admitted = sndif_capture_admit(s->capture);
+        s->next_usec = fake_server_now_usec() + s->block_usec;
+        atomic_store(&s->active, true);
+    } else if (!wanted && s->admitted) {
+        s->admitted = false;
+        s->wiping = true;
+        sndif_backend_revoke(s->backend);
+    }
+}
+
 static int carry_out(struct fake_server *s, struct sndif_backend_command *c) {
     switch (c->type) {
         case SNDIF_BACKEND_OPEN:
             s->playback = c->playback;
+            s->capture = c->capture;
             atomic_fetch_add(&s->opens, 1);
             return 0;
         case SNDIF_BACKEND_START:
-            s->pulling = true;
+            s->running = true;
             s->next_usec = fake_server_now_usec();
             atomic_store(&s->asked_latency_usec, c->latency_usec);
             atomic_fetch_add(&s->starts, 1);
+            reconcile(s);
             return 0;
         case SNDIF_BACKEND_STOP:
-            s->pulling = false;
+            s->running = false;
+            reconcile(s);
             atomic_fetch_add(&s->stops, 1);
             return 0;
         case SNDIF_BACKEND_CLOSE:
-            s->pulling = false;
+            s->running = false;
+            reconcile(s);
+            if (s->capture)
+                atomic_store(&s->overruns, atomic_load(&s->capture->stats.overruns));
             s->playback = NULL;
+            s->capture = NULL;
             atomic_fetch_add(&s->closes, 1);
             return 0;
         case SNDIF_BACKEND_SET_VOLUME:
@@ -81,12 +107,16 @@ static void serve_commands(struct fake_server *s) {
 
     while ((c = sndif_backend_next(s->backend))) {
         if (c->type == SNDIF_BACKEND_BROKEN) {
-            s->pulling = false;
+            s->running = false;
+            reconcile(s);
             atomic_store(&s->frontend_gone, c->frontend_gone);
             atomic_store(&s->broken, true);
         } else if (c->type == SNDIF_BACKEND_REFUSED) {
             atomic_store(&s->refusal, c->reason);
             atomic_store(&s->refused, true);
+        } else if (c->type == SNDIF_BACKEND_WIPED) {
+            s->wiping = false;
+            atomic_store(&s->active, false);
         } else if (c->type == SNDIF_BACKEND_LATENCY) {
             atomic_store(&s->asked_latency_usec, c->latency_usec);
         } else if (!atomic_load(&s->deaf)) {
@@ -113,6 +143,33 @@ static void pull_block(struct fake_server *s) {
     s->next_usec += s->block_usec;
 }
 
+/* A card: what it has captured was at the microphone until next_usec. */
+static void push_block(struct fake_server *s) {
+    const struct sndif_params *params = &s->capture->params;
+    const uint32_t frames = (uint32_t) (s->block_usec * params->rate / 1000000u);
+    const uint64_t now = fake_server_now_usec();
+    uint32_t *samples = calloc(frames, sizeof(uint32_t));
+
+    for (uint32_t i = 0; i < frames; i++)
+        samples[i] = ++s->pushed_frames;
+    if (now - s->next_usec > atomic_load(&s->late_usec))
+        atomic_store(&s->late_usec, now - s->next_usec);
+    if (sndif_capture_push(s->capture, samples, (size_t) frames * params->frame_bytes, now,
+                           (int64_t) (now - s->next_usec))) {
+        atomic_fetch_add(&s->wakes, 1);
+        sndif_backend_wake(s->backend);
+    }
+    atomic_fetch_add(&s->pushes, 1);
+    free(samples);
+    s->next_usec += s->block_usec;
+}
+
+static bool has_card(const struct fake_server *s) {
+    if (s->capture)
+        return s->admitted && !atomic_load(&s->no_source);
+    return s->running && !atomic_load(&s->no_sink);
+}
+
 static void *server_thread(void *userdata) {
     struct fake_server *s = userdata;
 
@@ -120,7 +177,7 @@ static void *server_thread(void *userdata) {
         struct pollfd fd = {.fd = sndif_backend_fd(s->backend), .events = POLLIN};
         struct timespec ts = {.tv_nsec = 10000000};
 
-        if (s->pulling && !atomic_load(&s->no_sink)) {
+        if (has_card(s)) {
             uint64_t now = fake_server_now_usec();
             uint64_t wait = s->next_usec > now ? s->next_usec - now : 0;
 
@@ -128,8 +185,13 @@ static void *server_thread(void *userdata) {
         }
         ppoll(&fd, 1, &ts, NULL);
         serve_commands(s);
-        if (s->pulling && !atomic_load(&s->no_sink) && fake_server_now_usec() >= s->next_usec)
-            pull_block(s);
+        reconcile(s);
+        if (has_card(s) && fake_server_now_usec() >= s->next_usec) {
+            if (s->capture)
+                push_block(s);
+            else
+                pull_block(s);
+        }
     }
     return NULL;
 }

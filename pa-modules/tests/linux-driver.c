@@ -296,15 +296,32 @@ int linux_driver_prepare(struct linux_driver *driver) {
     return r;
 }
 
+/* Sends READ or WRITE for a range of the buffer. */
+static int send_range(struct linux_driver *driver, uint8_t operation, uint32_t offset_frames,
+                      uint32_t frames) {
+    struct xensnd_req *req = next_request(driver, operation);
+
+    req->op.rw.offset = offset_frames * driver->frame_bytes;
+    req->op.rw.length = frames * driver->frame_bytes;
+    return send_request(driver, req);
+}
+
+static char *frames_at(const struct linux_driver *driver, uint32_t offset_frames) {
+    return (char *) driver->shbuf.data + (size_t) offset_frames * driver->frame_bytes;
+}
+
 int linux_driver_write(struct linux_driver *driver, uint32_t offset_frames, const void *data,
                        uint32_t frames) {
-    uint32_t offset = offset_frames * driver->frame_bytes, length = frames * driver->frame_bytes;
-    struct xensnd_req *req = next_request(driver, XENSND_OP_WRITE);
+    memcpy(frames_at(driver, offset_frames), data, (size_t) frames * driver->frame_bytes);
+    return send_range(driver, XENSND_OP_WRITE, offset_frames, frames);
+}
 
-    req->op.rw.offset = offset;
-    req->op.rw.length = length;
-    memcpy((char *) driver->shbuf.data + offset, data, length);
-    return send_request(driver, req);
+int linux_driver_read(struct linux_driver *driver, uint32_t offset_frames, void *data, uint32_t frames) {
+    int r = send_range(driver, XENSND_OP_READ, offset_frames, frames);
+
+    if (r == 0)
+        memcpy(data, frames_at(driver, offset_frames), (size_t) frames * driver->frame_bytes);
+    return r;
 }
 
 /* CLOSE even if OPEN never happened. */

@@ -3,7 +3,7 @@
 #define XEN_AUDIO_TESTS_LINUX_DRIVER_H
 
 /*
- * What Linux's snd_xen_front does for one playback stream, written from a description of its behaviour,
+ * What Linux's snd_xen_front does for one stream, written from a description of its behaviour,
  * quirks included: it reads the pages itself and shares no code with our frontend. linux-model.h puts ALSA on
  * top.
  *
@@ -94,6 +94,8 @@ int linux_driver_trigger(struct linux_driver *driver, uint8_t type);
 /* Copies frames to offset_frames of the buffer, which they do not exceed, and sends WRITE. */
 int linux_driver_write(struct linux_driver *driver, uint32_t offset_frames, const void *data,
                        uint32_t frames);
+/* Sends READ for frames at offset_frames of the buffer, which they do not exceed, and copies them out. */
+int linux_driver_read(struct linux_driver *driver, uint32_t offset_frames, void *data, uint32_t frames);
 int linux_driver_hw_free(struct linux_driver *driver);
 void linux_driver_close(struct linux_driver *driver);
 

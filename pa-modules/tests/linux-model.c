@@ -8,6 +8,8 @@ static bool is_running(const struct linux_model *model) {
 }
 
 static uint64_t avail_frames(const struct linux_model *model) {
+    if (model->is_capture)
+        return model->hw_ptr_frames - model->appl_ptr_frames;
     return model->hw_ptr_frames + model->driver.hw.buffer_frames - model->appl_ptr_frames;
 }
 
@@ -24,7 +26,7 @@ static void stop_running(struct linux_model *model, enum linux_state state) {
     set_state(model, state);
 }
 
-/* The end of a drain, an underrun, or room for who waits. */
+/* The end of a drain, an underrun or overrun, or enough for who waits. */
 static void update_state(struct linux_model *model) {
     uint64_t avail = avail_frames(model);
 
@@ -114,8 +116,16 @@ int linux_model_open(struct linux_model *model) {
     model->driver.userdata = model;
     linux_driver_open(&model->driver);
     set_state(model, LINUX_OPEN);
+    model->is_capture = false;
     settle(model); /* what a closed device left in the page */
     return 0;
+}
+
+int linux_model_open_capture(struct linux_model *model) {
+    int r = linux_model_open(model);
+
+    model->is_capture = r == 0;
+    return r;
 }
 
 /* Five rules: formats, rates, channels, buffer and period, each with what the ones before have left. */
@@ -178,7 +188,7 @@ static int start_as(struct linux_model *model, enum linux_state state) {
 
     if (model->state != LINUX_PREPARED)
         return -EBADFD;
-    if (model->appl_ptr_frames == model->hw_ptr_frames)
+    if (!model->is_capture && model->appl_ptr_frames == model->hw_ptr_frames)
         return -EPIPE;
     r = linux_driver_trigger(&model->driver, XENSND_OP_TRIGGER_START);
     if (r < 0)
@@ -243,7 +253,7 @@ int linux_model_close(struct linux_model *model) {
 
 /* ---- data ---- */
 
-static int check_writable(const struct linux_model *model) {
+static int check_running(const struct linux_model *model) {
     switch (model->state) {
         case LINUX_PREPARED:
         case LINUX_RUNNING:
@@ -263,33 +273,34 @@ int64_t linux_model_avail(struct linux_model *model) {
     settle(model);
     if (model->state == LINUX_RUNNING)
         update_hw_ptr(model);
-    r = check_writable(model);
+    r = check_running(model);
     return r < 0 ? r : (int64_t) avail_frames(model);
 }
 
-/* Waits until there is room for all that is left, or for as much as wakes a program. */
-static int wait_for_room(struct linux_model *model, uint32_t left_frames) {
+/* Waits until there is as much as is left to do, or as much as wakes a program. */
+static int wait_for_avail(struct linux_model *model, uint32_t left_frames) {
     uint64_t enough = left_frames < model->avail_min_frames ? left_frames : model->avail_min_frames;
 
     while (avail_frames(model) < enough) {
         int r = wait_for_wakeup(model);
 
         if (r == 0)
-            r = check_writable(model);
+            r = check_running(model);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
-/* Writes what fits without passing the end of the buffer. The frames written, or a negative errno. */
-static int64_t write_chunk(struct linux_model *model, const void *data, uint32_t left_frames) {
+/* Writes `from`, or reads `to`, as far as there is room or data, without passing the end of the buffer. The
+ * frames done, or a negative errno. */
+static int64_t transfer_chunk(struct linux_model *model, const void *from, void *to, uint32_t left_frames) {
     int64_t frames = linux_model_avail(model);
     uint32_t offset_frames, end_frames;
     int r = 0;
 
     if (frames == 0) {
-        r = wait_for_room(model, left_frames);
+        r = wait_for_avail(model, left_frames);
         frames = r < 0 ? r : (int64_t) avail_frames(model);
     }
     if (frames < 0)
@@ -298,7 +309,8 @@ static int64_t write_chunk(struct linux_model *model, const void *data, uint32_t
     end_frames = model->driver.hw.buffer_frames - offset_frames;
     frames = frames < left_frames ? frames : left_frames;
     frames = frames < end_frames ? frames : end_frames;
-    r = linux_driver_write(&model->driver, offset_frames, data, (uint32_t) frames);
+    r = to ? linux_driver_read(&model->driver, offset_frames, to, (uint32_t) frames)
+           : linux_driver_write(&model->driver, offset_frames, from, (uint32_t) frames);
     if (r < 0)
         return r;
     model->appl_ptr_frames += (uint64_t) frames;
@@ -310,8 +322,8 @@ int64_t linux_model_write(struct linux_model *model, const void *data, uint32_t 
     int64_t r = 0;
 
     while (done < frames) {
-        r = write_chunk(model, (const char *) data + (size_t) done * model->driver.frame_bytes,
-                        frames - done);
+        r = transfer_chunk(model, (const char *) data + (size_t) done * model->driver.frame_bytes, NULL,
+                           frames - done);
         if (r < 0)
             break;
         done += (uint32_t) r;
@@ -320,6 +332,20 @@ int64_t linux_model_write(struct linux_model *model, const void *data, uint32_t 
             model->appl_ptr_frames - model->hw_ptr_frames >= model->start_frames &&
             (r = linux_model_start(model)) < 0)
             break;
+    }
+    settle(model);
+    return done > 0 ? (int64_t) done : r;
+}
+
+int64_t linux_model_read(struct linux_model *model, void *data, uint32_t frames) {
+    int64_t r = model->state == LINUX_PREPARED ? linux_model_start(model) : 0;
+    uint32_t done = 0;
+
+    while (r >= 0 && done < frames) {
+        r = transfer_chunk(model, NULL, (char *) data + (size_t) done * model->driver.frame_bytes,
+                           frames - done);
+        if (r >= 0)
+            done += (uint32_t) r;
     }
     settle(model);
     return done > 0 ? (int64_t) done : r;

@@ -191,6 +191,28 @@ static void requests_are_as_the_driver_sends_them(void) {
     tear_down();
 }
 
+static void a_read_gives_what_the_backend_put_there(void) {
+    struct linux_hw hw = {1000, 250, 44100, XENSND_PCM_FORMAT_S16_LE, 2};
+    char data[400];
+
+    set_up();
+    linux_driver_open(&driver);
+    CHECK_EQ(linux_driver_hw_params(&driver, &hw), 0);
+    CHECK_EQ(linux_driver_prepare(&driver), 0);
+    memset((char *) driver.shbuf.data + 3600, 0x77, 400);
+    CHECK_EQ(linux_driver_read(&driver, 900, data, 100), 0);
+    CHECK_EQ(data[0], 0x77);
+    CHECK_EQ(data[399], 0x77);
+    CHECK_EQ(scripted_peer_request(&peer, 1).operation, XENSND_OP_READ);
+    CHECK_EQ(scripted_peer_request(&peer, 1).op.rw.offset, 3600);
+    CHECK_EQ(scripted_peer_request(&peer, 1).op.rw.length, 400);
+    peer.status[XENSND_OP_READ] = -EINVAL;
+    memset(data, 0, sizeof(data));
+    CHECK_EQ(linux_driver_read(&driver, 900, data, 100), -EINVAL);
+    CHECK_EQ(data[0], 0);
+    tear_down();
+}
+
 static void a_stream_may_be_opened_twice_and_closed_unopened(void) {
     struct linux_hw hw = {1000, 250, 44100, XENSND_PCM_FORMAT_S16_LE, 2};
 
@@ -275,6 +297,7 @@ int main(void) {
         {"events for a closed device wait in the page", events_for_a_closed_device_wait_in_the_page},
         {"an event before hw_params would crash the guest", an_event_before_hw_params_would_crash_the_guest},
         {"requests are as the driver sends them", requests_are_as_the_driver_sends_them},
+        {"a read gives what the backend put there", a_read_gives_what_the_backend_put_there},
         {"a stream may be opened twice, and closed unopened",
          a_stream_may_be_opened_twice_and_closed_unopened},
         {"a request without answer times out, and a late answer is dropped",

@@ -248,6 +248,74 @@ static void a_stop_and_restart_need_no_open(void) {
     tear_down();
 }
 
+/* ---- recording ---- */
+
+static void set_up_capture(void) {
+    set_up();
+    CHECK_EQ(linux_model_close(&model), 0);
+    CHECK_EQ(linux_model_open_capture(&model), 0);
+    scripted_peer_forget(&peer);
+}
+
+static void a_read_starts_and_takes_only_what_is_captured(void) {
+    static const uint64_t positions[] = {481, 961};
+    static char taken[BUFFER * 4];
+
+    set_up_capture();
+    prepare_stream_of(&slow_hw);
+    script_positions(positions, N_ELEMENTS(positions));
+    scripted_peer_forget(&peer);
+    model.stop_frames = UINT64_MAX;
+    CHECK_EQ(linux_model_read(&model, taken, 900), 900);
+    CHECK(is_trigger(0, XENSND_OP_TRIGGER_START));
+    CHECK_EQ(scripted_peer_request(&peer, 1).operation, XENSND_OP_READ);
+    CHECK(scripted_peer_request(&peer, 1).op.rw.length >= 481 * 4);
+    CHECK_EQ(model.appl_ptr_frames, 900);
+    move_to(1500);
+    CHECK_EQ(linux_model_avail(&model), 600);
+    scripted_peer_forget(&peer);
+    CHECK_EQ(linux_model_read(&model, taken, 200), 200); /* 60 to the end of the buffer, 140 from its start */
+    CHECK_EQ(scripted_peer_request(&peer, 0).op.rw.offset, 900 * 4);
+    CHECK_EQ(scripted_peer_request(&peer, 0).op.rw.length, 60 * 4);
+    CHECK_EQ(scripted_peer_request(&peer, 1).op.rw.offset, 0);
+    CHECK_EQ(scripted_peer_request(&peer, 1).op.rw.length, 140 * 4);
+    tear_down();
+}
+
+static void an_overrun_stops_the_recording(void) {
+    static char taken[4];
+
+    set_up_capture();
+    peer.realign_at_stop = true;
+    prepare_stream();
+    CHECK_EQ(linux_model_start(&model), 0); /* nothing need be there */
+    move_to(481);
+    CHECK_EQ(model.state, LINUX_RUNNING);
+    move_to(970);
+    CHECK_EQ(model.state, LINUX_XRUN);
+    CHECK_EQ(model.xruns, 1);
+    CHECK_EQ(linux_model_read(&model, taken, 1), -EPIPE);
+    CHECK_EQ(linux_model_prepare(&model), 0);
+    CHECK_EQ(linux_model_start(&model), 0);
+    move_to(peer.position_bytes / peer.frame_bytes + 481);
+    scripted_peer_forget(&peer);
+    CHECK_EQ(linux_model_read(&model, taken, 1), 1);
+    CHECK_EQ(scripted_peer_request(&peer, 0).op.rw.offset, 0);
+    tear_down();
+}
+
+static void a_read_without_wakeups_gives_up(void) {
+    static char taken[4];
+    int64_t start_ms;
+
+    set_up_capture();
+    prepare_stream();
+    start_ms = linux_now_ms();
+    CHECK_EQ(linux_model_read(&model, taken, 1), -EIO);
+    CHECK(linux_now_ms() - start_ms >= 100);
+    tear_down();
+}
+
 static void a_suspend_pauses_and_prepare_recovers(void) {
     set_up();
     prepare_stream();
@@ -321,6 +389,9 @@ int main(void) {
         {"a recovery is exact only when the backend realigns",
          a_recovery_is_exact_only_when_the_backend_realigns},
         {"a stop and restart need no OPEN", a_stop_and_restart_need_no_open},
+        {"a read starts, and takes only what is captured", a_read_starts_and_takes_only_what_is_captured},
+        {"an overrun stops the recording", an_overrun_stops_the_recording},
+        {"a read without wake-ups gives up with -EIO", a_read_without_wakeups_gives_up},
         {"a suspend pauses, and prepare recovers", a_suspend_pauses_and_prepare_recovers},
         {"new parameters reopen without CLOSE", new_parameters_reopen_without_close},
         {"a close stops and closes", a_close_stops_and_closes},

@@ -62,7 +62,7 @@ char *xenbus_card_driver(const char *sysfs, unsigned devid) {
 /* ---- nodes, all below device/vsnd/<devid> ---- */
 
 void xenbus_card_path(const struct xenbus_card *card, char path[XENBUS_PATH_BYTES], const char *format, ...) {
-    int n = snprintf(path, XENBUS_PATH_BYTES, "device/vsnd/%u/", card->id.devid);
+    int n = snprintf(path, XENBUS_PATH_BYTES, "device/vsnd/%u/", card->devid);
     va_list args;
 
     va_start(args, format);
@@ -133,44 +133,50 @@ static int read_level(const struct xenbus_card *card, const char *level, struct 
     return read_limit(card, level, "buffer-size", &config->buffer_bytes, error);
 }
 
-static bool stream_has_type(const struct xenbus_card *card, unsigned pcm, unsigned stream, char type,
-                            bool *exists) {
+/* ---- its streams ---- */
+
+/* '\0' when there is no such stream. */
+static char read_type(const struct xenbus_card *card, unsigned pcm, unsigned stream) {
     char path[XENBUS_PATH_BYTES];
     char *text;
-    bool is;
+    char type = '\0';
 
     xenbus_card_path(card, path, "%u/%u/type", pcm, stream);
-    text = xenbus_card_read(card, path);
-    *exists = text != NULL;
-    is = text && text[0] == type && text[1] == '\0';
+    if ((text = xenbus_card_read(card, path)))
+        type = strcmp(text, "p") == 0 || strcmp(text, "c") == 0 ? text[0] : '?';
     free(text);
-    return is;
+    return type;
 }
 
 /* Indices are contiguous from 0 (sndif.h), so the first gap ends the search. */
-static bool search_stream(struct xenbus_card *card, char type) {
-    bool exists;
-
-    if (card->id.chosen)
-        return stream_has_type(card, card->id.pcm, card->id.stream, type, &exists);
-
-    for (unsigned pcm = 0; pcm <= UINT8_MAX; pcm++) {
-        for (unsigned stream = 0; stream <= UINT8_MAX; stream++) {
-            if (stream_has_type(card, pcm, stream, type, &exists)) {
-                card->id.pcm = pcm;
-                card->id.stream = stream;
-                return true;
-            }
-            if (!exists && stream == 0)
-                return false;
-            if (!exists)
-                break;
-        }
+bool xenbus_card_next_stream(const struct xenbus_card *card, unsigned *pcm, unsigned *stream, char *type) {
+    for (; *pcm <= UINT8_MAX; ++*pcm, *stream = 0) {
+        if (*stream <= UINT8_MAX && (*type = read_type(card, *pcm, *stream)))
+            return true;
+        if (*stream == 0)
+            return false;
     }
     return false;
 }
 
-int xenbus_card_find(struct xenbus_card *card, char type, struct xenbus_stream_config *config, char **error) {
+static bool search_stream(const struct xenbus_card *card, struct xenbus_stream_id *id, char type) {
+    unsigned pcm = 0, stream = 0;
+    char found;
+
+    if (id->chosen)
+        return read_type(card, id->pcm, id->stream) == type;
+
+    for (; xenbus_card_next_stream(card, &pcm, &stream, &found); stream++)
+        if (found == type) {
+            id->pcm = pcm;
+            id->stream = stream;
+            return true;
+        }
+    return false;
+}
+
+int xenbus_card_find(const struct xenbus_card *card, struct xenbus_stream_id *id, char type,
+                     struct xenbus_stream_config *config, char **error) {
     const char *kind = type == 'p' ? "playback" : "capture";
     char path[XENBUS_PATH_BYTES], level[2][32];
     char *backend;
@@ -184,21 +190,41 @@ int xenbus_card_find(struct xenbus_card *card, char type, struct xenbus_stream_c
         return -ENOENT;
     free(backend);
 
-    if (!search_stream(card, type)) {
-        if (card->id.chosen)
-            complain(error,
-                     "device/vsnd/%u/%u/%u is no %s stream; choose another with device=", card->id.devid,
-                     card->id.pcm, card->id.stream, kind);
+    if (!search_stream(card, id, type)) {
+        if (id->chosen)
+            complain(error, "device/vsnd/%u/%u/%u is no %s stream; choose another with device=", card->devid,
+                     id->pcm, id->stream, kind);
         else
             complain(error,
                      "device/vsnd/%u has no %s stream; add one to its vsnd= line, or choose another card "
                      "with device=",
-                     card->id.devid, kind);
+                     card->devid, kind);
         return -ENODEV;
     }
-    snprintf(level[0], sizeof(level[0]), "%u/", card->id.pcm);
-    snprintf(level[1], sizeof(level[1]), "%u/%u/", card->id.pcm, card->id.stream);
+    snprintf(level[0], sizeof(level[0]), "%u/", id->pcm);
+    snprintf(level[1], sizeof(level[1]), "%u/%u/", id->pcm, id->stream);
     if ((r = read_level(card, "", config, error)) < 0 || (r = read_level(card, level[0], config, error)) < 0)
         return r;
     return read_level(card, level[1], config, error);
+}
+
+char *xenbus_config_complaint(const struct xenbus_stream_config *config, const struct sndif_format *format,
+                              uint32_t rate, uint32_t channels) {
+    char *text = NULL;
+
+    if (config->formats && !(config->formats & (UINT64_C(1) << format->id)))
+        complain(&text,
+                 "format %s is not among its sample-formats; choose another with format=, or add it there",
+                 format->name);
+    else if (!sndif_rates_has(&config->rates, rate))
+        complain(&text,
+                 "rate %u Hz is not among its sample-rates; choose another with rate=, or add it there",
+                 rate);
+    else if ((config->channels_min && channels < config->channels_min) ||
+             (config->channels_max && channels > config->channels_max))
+        complain(&text,
+                 "%u channels are not within its %u to %u; choose another number with channels=", channels,
+                 config->channels_min ? config->channels_min : 1,
+                 config->channels_max ? config->channels_max : XENBUS_CHANNELS_MAX);
+    return text;
 }

@@ -12,6 +12,8 @@
 struct xs_handle;
 
 #define XENBUS_PATH_BYTES 256
+/* The most that PCM streams of ours have. */
+#define XENBUS_CHANNELS_MAX 8u
 
 /* A stream of a card: device=<devid>[/<pcm>/<stream>]. */
 struct xenbus_stream_id {
@@ -30,7 +32,7 @@ struct xenbus_stream_config {
 
 struct xenbus_card {
     struct xs_handle *xs;
-    struct xenbus_stream_id id;
+    unsigned devid;
 };
 
 /* A strict decimal, the whole of text. */
@@ -48,10 +50,21 @@ xenbus_card_path(const struct xenbus_card *card, char path[XENBUS_PATH_BYTES], c
 char *xenbus_card_read(const struct xenbus_card *card, const char *path);
 
 /*
- * Finds the stream of the given type ('p' or 'c') and reads its configuration. 0; -ENOENT: there is no card
- * (yet); -ENODEV: the card has no such stream; -EINVAL: a node makes no sense. For the last two *error is a
- * malloc'd text.
+ * The first stream at or behind *pcm, *stream; start with 0, 0 and go on with *stream + 1. *type is 'p', 'c' or, for
+ * anything else, '?'. False when there are no more.
  */
-int xenbus_card_find(struct xenbus_card *card, char type, struct xenbus_stream_config *config, char **error);
+bool xenbus_card_next_stream(const struct xenbus_card *card, unsigned *pcm, unsigned *stream, char *type);
+
+/*
+ * Finds the stream of the given type ('p' or 'c'), writes it to id->pcm and id->stream unless they were chosen, and
+ * reads its configuration. 0; -ENOENT: there is no card (yet); -ENODEV: the card has no such stream; -EINVAL: a node
+ * makes no sense. For the last two *error is a malloc'd text.
+ */
+int xenbus_card_find(const struct xenbus_card *card, struct xenbus_stream_id *id, char type,
+                     struct xenbus_stream_config *config, char **error);
+
+/* Why samples of this kind are not among what the card allows, malloc'd; NULL when they are. */
+char *xenbus_config_complaint(const struct xenbus_stream_config *config, const struct sndif_format *format,
+                              uint32_t rate, uint32_t channels);
 
 #endif

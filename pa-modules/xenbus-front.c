@@ -90,11 +90,11 @@ static bool follow_backend(struct xenbus_front *front) {
     return true;
 }
 
-int xenbus_front_open(struct xenbus_front *front, const struct xenbus_stream_id *id) {
+int xenbus_front_open(struct xenbus_front *front, unsigned devid) {
     char path[XENBUS_PATH_BYTES];
 
     memset(front, 0, sizeof(*front));
-    front->card.id = *id;
+    front->card.devid = devid;
     errno = 0;
     front->card.xs = xs_open(0);
     if (!front->card.xs)
@@ -171,57 +171,89 @@ enum xenbus_news xenbus_front_next(struct xenbus_front *front) {
     return news;
 }
 
-/* Nodes of ours, with the values they get; written and removed together. */
+/* ---- our nodes ---- */
+
+/* Nodes with the values they get; written and removed together. */
 struct our_node {
     const char *name;
-    bool of_stream;
-    uint32_t value; /* 0: not written */
+    uint32_t value; /* 0: not there */
 };
 
-#define OUR_NODES 9
+#define STREAM_NODES 4
+#define CARD_NODES 5
 
-static void our_nodes(const struct xenbus_front *front, const struct xenbus_transport *transport,
-                      struct our_node nodes[OUR_NODES]) {
-    const struct our_node all[OUR_NODES] = {
-        {"ring-ref", true, transport->ring_ref},
-        {"event-channel", true, transport->event_channel},
-        {"evt-ring-ref", true, transport->evt_ring_ref},
-        {"evt-event-channel", true, transport->evt_event_channel},
-        {"version", false, 2},
-        {"feature-latency", false, front->features.latency},
-        {"feature-wakeup", false, front->features.wakeup},
-        {"feature-rewind", false, front->features.rewind},
-        {"feature-alive", false, 1},
+/* Leaves no node with the value 0 behind. */
+static bool put_node(const struct xenbus_front *front, xs_transaction_t t, const char *path, uint32_t value) {
+    if (value != 0)
+        return write_number(front, t, path, value);
+    return xs_rm(front->card.xs, t, path) || errno == ENOENT;
+}
+
+static bool put_stream_nodes(const struct xenbus_front *front, xs_transaction_t t,
+                             const struct xenbus_transport *transport) {
+    const struct our_node nodes[STREAM_NODES] = {
+        {"ring-ref", transport->ring_ref},
+        {"event-channel", transport->event_channel},
+        {"evt-ring-ref", transport->evt_ring_ref},
+        {"evt-event-channel", transport->evt_event_channel},
     };
-
-    memcpy(nodes, all, sizeof(all));
-}
-
-static void our_path(const struct xenbus_front *front, const struct our_node *node,
-                     char path[XENBUS_PATH_BYTES]) {
-    if (node->of_stream)
-        xenbus_card_path(&front->card, path, "%u/%u/%s", front->card.id.pcm, front->card.id.stream,
-                         node->name);
-    else
-        xenbus_card_path(&front->card, path, "%s", node->name);
-}
-
-static bool write_all(const struct xenbus_front *front, xs_transaction_t t,
-                      const struct xenbus_transport *transport) {
-    struct our_node nodes[OUR_NODES];
     char path[XENBUS_PATH_BYTES];
 
-    our_nodes(front, transport, nodes);
-    for (unsigned i = 0; i < OUR_NODES; i++) {
-        our_path(front, &nodes[i], path);
-        if (nodes[i].value != 0 && !write_number(front, t, path, nodes[i].value))
+    for (unsigned i = 0; i < STREAM_NODES; i++) {
+        xenbus_card_path(&front->card, path, "%u/%u/%s", transport->pcm, transport->stream, nodes[i].name);
+        if (!put_node(front, t, path, nodes[i].value))
             return false;
     }
-    xenbus_card_path(&front->card, path, "state");
-    return write_number(front, t, path, XENBUS_INITIALISED);
+    return true;
 }
 
-int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transport) {
+static bool put_card_nodes(const struct xenbus_front *front, xs_transaction_t t, bool published) {
+    const struct our_node nodes[CARD_NODES] = {
+        {"version", published ? 2 : 0},
+        {"feature-latency", published && front->features.latency},
+        {"feature-wakeup", published && front->features.wakeup},
+        {"feature-rewind", published && front->features.rewind},
+        {"feature-alive", published},
+    };
+    char path[XENBUS_PATH_BYTES];
+
+    for (unsigned i = 0; i < CARD_NODES; i++) {
+        xenbus_card_path(&front->card, path, "%s", nodes[i].name);
+        if (!put_node(front, t, path, nodes[i].value))
+            return false;
+    }
+    return true;
+}
+
+/* All nodes of the card's streams: those of transports are written, the others removed. */
+static bool put_all_streams(const struct xenbus_front *front, xs_transaction_t t,
+                            const struct xenbus_transport *transports, unsigned count) {
+    struct xenbus_transport none = {0};
+    char type;
+
+    for (; xenbus_card_next_stream(&front->card, &none.pcm, &none.stream, &type); none.stream++) {
+        const struct xenbus_transport *transport = &none;
+
+        for (unsigned i = 0; i < count; i++)
+            if (transports[i].pcm == none.pcm && transports[i].stream == none.stream)
+                transport = &transports[i];
+        if (!put_stream_nodes(front, t, transport))
+            return false;
+    }
+    return true;
+}
+
+static bool publish_all(const struct xenbus_front *front, xs_transaction_t t,
+                        const struct xenbus_transport *transports, unsigned count) {
+    char path[XENBUS_PATH_BYTES];
+
+    xenbus_card_path(&front->card, path, "state");
+    return put_all_streams(front, t, transports, count) && put_card_nodes(front, t, true) &&
+           write_number(front, t, path, XENBUS_INITIALISED);
+}
+
+int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transports,
+                         unsigned count) {
     for (unsigned tries = 0; tries < PUBLISH_TRIES; tries++) {
         xs_transaction_t t = xs_transaction_start(front->card.xs);
         bool written;
@@ -229,7 +261,7 @@ int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transpo
 
         if (t == XBT_NULL)
             return -errno;
-        written = write_all(front, t, transport);
+        written = publish_all(front, t, transports, count);
         r = errno;
         if (xs_transaction_end(front->card.xs, t, !written) && written) {
             front->published = true;
@@ -244,8 +276,6 @@ int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transpo
 }
 
 void xenbus_front_closed(struct xenbus_front *front) {
-    const struct xenbus_transport none = {0};
-    struct our_node nodes[OUR_NODES];
     char path[XENBUS_PATH_BYTES];
 
     front->published = false;
@@ -254,10 +284,7 @@ void xenbus_front_closed(struct xenbus_front *front) {
     if (read_state(front, path) == XENBUS_UNKNOWN)
         return; /* the card is gone: writing would bring a part of it back */
 
-    our_nodes(front, &none, nodes);
-    for (unsigned i = 0; i < OUR_NODES; i++) {
-        our_path(front, &nodes[i], path);
-        xs_rm(front->card.xs, XBT_NULL, path);
-    }
+    put_all_streams(front, XBT_NULL, NULL, 0);
+    put_card_nodes(front, XBT_NULL, false);
     write_state(front, XENBUS_CLOSED);
 }

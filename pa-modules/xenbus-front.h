@@ -3,9 +3,9 @@
 #define XEN_AUDIO_XENBUS_FRONT_H
 
 /*
- * A frontend's side of the handshake (docs/protocol.md): finds a stream of a vsnd card in the guest's own
- * part of xenstore, publishes rings, follows the states. No sound in here, and paths are relative, so that a
- * new domid changes nothing.
+ * A frontend's side of the handshake (docs/protocol.md): finds a vsnd card in the guest's own part of
+ * xenstore, publishes the rings of its streams, follows the states. No sound in here, and paths are relative, so
+ * that a new domid changes nothing.
  */
 
 #include <stdbool.h>
@@ -28,8 +28,9 @@ struct xenbus_features {
     bool latency, wakeup, rewind;
 };
 
-/* What xenstore is told. */
+/* What xenstore is told of a stream. */
 struct xenbus_transport {
+    unsigned pcm, stream;
     uint32_t ring_ref, event_channel, evt_ring_ref, evt_event_channel;
 };
 
@@ -49,7 +50,7 @@ struct xenbus_front {
 };
 
 /* Connects to xenstore and watches the card. 0 or -errno; nothing is left on failure. */
-int xenbus_front_open(struct xenbus_front *front, const struct xenbus_stream_id *id);
+int xenbus_front_open(struct xenbus_front *front, unsigned devid);
 /* Leaves the card as Closed without our nodes. Safe on a zeroed struct and twice. */
 void xenbus_front_close(struct xenbus_front *front);
 
@@ -58,10 +59,14 @@ int xenbus_front_fd(const struct xenbus_front *front);
 /* Takes the watches that fired and says what is to be done now. */
 enum xenbus_news xenbus_front_next(struct xenbus_front *front);
 
-/* Answers XENBUS_PUBLISH: writes the nodes of one stream in one transaction, state Initialised. 0 or -errno.
+/*
+ * Answers XENBUS_PUBLISH: in one transaction writes the nodes of these streams, takes away what a process that died
+ * left in the card's others, and sets the state Initialised. 0 or -errno.
  */
-int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transport);
-/* Answers XENBUS_LOST, and ends a connection of our own accord: removes the nodes, state Closed. */
+int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transports,
+                         unsigned count);
+/* Answers XENBUS_LOST, and ends a connection of our own accord: removes the nodes
+ * of all streams, state Closed. */
 void xenbus_front_closed(struct xenbus_front *front);
 
 #endif

@@ -256,8 +256,9 @@ static bool ours_start(struct ours *o, uint64_t block_usec, uint32_t buffer_byte
     config.feature_latency = config.feature_wakeup = config.feature_rewind = config.feature_alive = true;
     if (!CHECK_EQ(fake_server_start(&o->server, &config, block_usec, &what), 0))
         return false;
-    sndif_player_init(&o->player, &o->front, sndif_format_by_id(XENSND_PCM_FORMAT_S16_LE), RATE, 2);
-    o->player.feature_latency = o->player.feature_wakeup = o->player.feature_rewind = true;
+    sndif_session_init(&o->player.session, &o->front, sndif_format_by_id(XENSND_PCM_FORMAT_S16_LE), RATE, 2);
+    o->player.session.feature_latency = o->player.session.feature_wakeup = true;
+    o->player.session.feature_rewind = true;
     return true;
 }
 
@@ -270,17 +271,17 @@ static void ours_end(struct ours *o) {
 static void ours_wait(struct ours *o, int timeout_ms) {
     struct pollfd fd = {.fd = sndif_frontend_fd(&o->front), .events = POLLIN};
 
-    if (!sndif_frontend_may_not_sleep(&o->front, o->player.state == PLAYER_RUNNING) &&
+    if (!sndif_frontend_may_not_sleep(&o->front, o->player.session.state == SESSION_RUNNING) &&
         poll(&fd, 1, timeout_ms) > 0)
         sndif_frontend_take(&o->front);
     sndif_player_process(&o->player, fake_server_now_usec());
 }
 
 /* Waits for the answer to the last request. */
-static bool ours_reaches(struct ours *o, enum sndif_player_state state) {
-    for (unsigned i = 0; i < 100 && o->player.state == PLAYER_ASKING; i++)
+static bool ours_reaches(struct ours *o, enum sndif_session_state state) {
+    for (unsigned i = 0; i < 100 && o->player.session.state == SESSION_ASKING; i++)
         ours_wait(o, 50);
-    return CHECK_EQ(o->player.state, state);
+    return CHECK_EQ(o->player.session.state, state);
 }
 
 static void ours_fill(struct ours *o, uint64_t fill_bytes) {
@@ -288,7 +289,8 @@ static void ours_fill(struct ours *o, uint64_t fill_bytes) {
 
     if (left >= fill_bytes)
         return;
-    sndif_player_wake_at(&o->player, o->player.write_bytes + fill_bytes - left - fill_bytes / 2);
+    sndif_session_wake_at(&o->player.session,
+                          o->player.session.next_bytes + fill_bytes - left - fill_bytes / 2);
     while (left < fill_bytes) {
         uint64_t n = fill_bytes - left;
         uint32_t *place = sndif_player_place(&o->player, &n);
@@ -302,11 +304,11 @@ static void ours_fill(struct ours *o, uint64_t fill_bytes) {
 }
 
 static bool ours_open(struct ours *o) {
-    sndif_player_query(&o->player, fake_server_now_usec());
-    if (!ours_reaches(o, PLAYER_CLOSED))
+    sndif_session_query(&o->player.session, fake_server_now_usec());
+    if (!ours_reaches(o, SESSION_CLOSED))
         return false;
-    sndif_player_open(&o->player, fake_server_now_usec());
-    return ours_reaches(o, PLAYER_OPEN);
+    sndif_session_open(&o->player.session, fake_server_now_usec());
+    return ours_reaches(o, SESSION_OPEN);
 }
 
 static void ours_plays_exactly(void) {
@@ -324,22 +326,22 @@ static void ours_plays_exactly(void) {
             return;
         for (unsigned round = 0; round < 2; round++) {
             ours_fill(&o, fill);
-            sndif_player_start(&o.player, fake_server_now_usec());
-            ours_reaches(&o, PLAYER_RUNNING);
+            sndif_session_start(&o.player.session, fake_server_now_usec());
+            ours_reaches(&o, SESSION_RUNNING);
             for (end_usec = fake_server_now_usec() + 1000000; fake_server_now_usec() < end_usec;) {
                 ours_wait(&o, 100);
                 ours_fill(&o, fill);
             }
             sndif_player_wake_when_heard(&o.player);
-            while (!sndif_player_all_heard(&o.player) && CHECK(o.player.state == PLAYER_RUNNING))
+            while (!sndif_player_all_heard(&o.player) && CHECK(o.player.session.state == SESSION_RUNNING))
                 ours_wait(&o, 1000);
             CHECK(fake_server_now_usec() >= atomic_load(&o.server.last_sound_usec));
-            sndif_player_stop(&o.player, fake_server_now_usec());
-            ours_reaches(&o, PLAYER_OPEN);
+            sndif_session_stop(&o.player.session, fake_server_now_usec());
+            ours_reaches(&o, SESSION_OPEN);
         }
         CHECK_EQ(heard_in_order(&o.server, 1, o.written), o.written);
-        sndif_player_close(&o.player, fake_server_now_usec());
-        ours_reaches(&o, PLAYER_CLOSED);
+        sndif_session_close(&o.player.session, fake_server_now_usec());
+        ours_reaches(&o, SESSION_CLOSED);
         ours_end(&o);
     }
 }
@@ -351,8 +353,8 @@ static void ours_wakes_as_asked_and_no_more(void) {
     if (!ours_start(&o, 10000, 65536) || !ours_open(&o))
         return;
     ours_fill(&o, MS_BYTES(800));
-    sndif_player_start(&o.player, fake_server_now_usec());
-    ours_reaches(&o, PLAYER_RUNNING);
+    sndif_session_start(&o.player.session, fake_server_now_usec());
+    ours_reaches(&o, SESSION_RUNNING);
     for (uint64_t end_usec = fake_server_now_usec() + 2000000; fake_server_now_usec() < end_usec; wakeups++) {
         ours_wait(&o, 1000);
         ours_fill(&o, MS_BYTES(800));
@@ -495,8 +497,8 @@ static void a_dead_frontend_is_noticed_while_it_plays(void) {
     if (!ours_start(&o, 10000, 65536) || !ours_open(&o))
         return;
     ours_fill(&o, MS_BYTES(50));
-    sndif_player_start(&o.player, fake_server_now_usec());
-    ours_reaches(&o, PLAYER_RUNNING);
+    sndif_session_start(&o.player.session, fake_server_now_usec());
+    ours_reaches(&o, SESSION_RUNNING);
     fake_xen_kill(GUEST);
     CHECK(fake_server_await(&o.server.broken));
     CHECK(atomic_load(&o.server.frontend_gone));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "sndif-proto.h"
 
 /* What needs no xenstore; the rest is tested end to end. */
 
@@ -101,12 +102,46 @@ static void a_card_held_by_the_kernel_is_noticed(void) {
     rmdir(sysfs);
 }
 
+static void a_card_says_what_it_does_not_allow(void) {
+    const struct xenbus_stream_config any = {0};
+    struct xenbus_stream_config narrow = {
+        .formats = UINT64_C(1) << XENSND_PCM_FORMAT_S16_LE, .channels_min = 2, .channels_max = 4};
+    const struct {
+        const struct xenbus_stream_config *config;
+        unsigned format, rate, channels;
+        const char *complaint; /* begins so; NULL: none */
+    } rows[] = {
+        {&any, XENSND_PCM_FORMAT_U8, 8000, 1, NULL},
+        {&narrow, XENSND_PCM_FORMAT_S16_LE, 48000, 2, NULL},
+        {&narrow, XENSND_PCM_FORMAT_S16_LE, 48000, 4, NULL},
+        {&narrow, XENSND_PCM_FORMAT_U8, 48000, 2, "format u8 is not among"},
+        {&narrow, XENSND_PCM_FORMAT_S16_LE, 44100, 2, "rate 44100 Hz is not among"},
+        {&narrow, XENSND_PCM_FORMAT_S16_LE, 48000, 1, "1 channels are not within its 2 to 4"},
+        {&narrow, XENSND_PCM_FORMAT_S16_LE, 48000, 5, "5 channels are not within its 2 to 4"},
+    };
+
+    if (!CHECK_EQ(sndif_rates_parse_list("32000,48000", &narrow.rates), 0))
+        return;
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        char *said = xenbus_config_complaint(rows[i].config, sndif_format_by_id((uint8_t) rows[i].format),
+                                             rows[i].rate, rows[i].channels);
+
+        CHECK_ROW("row %zu", i);
+        if (rows[i].complaint)
+            CHECK(said && strncmp(said, rows[i].complaint, strlen(rows[i].complaint)) == 0);
+        else
+            CHECK(said == NULL);
+        free(said);
+    }
+}
+
 int main(void) {
     static const struct check_test tests[] = {
         {"a stream is named by its card, or by card, device and stream",
          a_stream_is_named_by_card_or_by_card_device_and_stream},
         {"numbers are strict decimals", numbers_are_strict_decimals},
         {"a card held by the kernel's driver is noticed", a_card_held_by_the_kernel_is_noticed},
+        {"a card says what it does not allow", a_card_says_what_it_does_not_allow},
     };
 
     return check_main("xenbus-card", tests, N_ELEMENTS(tests));

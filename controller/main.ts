@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import { parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
+import type { DaemonConfig } from '../schemas/config.js';
 import { DEFAULT_CONFIG_PATH, readConfigFile } from './adapters/system/config-file.js';
 import { exitNow } from './adapters/system/exit.js';
 import { StreamLog } from './adapters/system/stream-log.js';
+import type { Controller } from './controller.js';
 import { hasCode, messageOf } from './util/errors.js';
+import { SerialQueue } from './util/queue.js';
 import { withTimeout } from './util/timeout.js';
 
 const EXIT_OK = 0;
@@ -22,6 +25,7 @@ Connects the vsnd sound cards of Xen guests to PulseAudio.
   --version       print the version and exit
   --help          print this and exit
 
+SIGHUP reads the settings again: who may record changes at once, the rest at the next start.
 Exit status: 0 stopped as asked, 1 failure, 2 wrong arguments or settings.
 `;
 
@@ -53,6 +57,25 @@ const version = (): string => {
   return 'unknown';
 };
 
+/** Reads the settings again; those in force stay when there is a fault in the new ones. */
+const reread = async (path: string | undefined, controller: Controller, log: StreamLog): Promise<void> => {
+  let config: DaemonConfig;
+  try {
+    config = await readConfigFile(path);
+  } catch (error) {
+    for (const line of messageOf(error).split('\n'))
+      log.error('controller', `settings left as they are: ${line}`);
+    return;
+  }
+  try {
+    log.setLevel(config.logLevel);
+    await controller.reload(config);
+    log.info('controller', 'SIGHUP: the settings have been read again');
+  } catch (error) {
+    log.error('controller', `settings have not reached every stream, send SIGHUP again: ${messageOf(error)}`);
+  }
+};
+
 const serve = async (configPath: string | undefined): Promise<number> => {
   const config = await readConfigFile(configPath);
   const log = new StreamLog(config.logLevel);
@@ -76,6 +99,10 @@ const serve = async (configPath: string | undefined): Promise<number> => {
       stopping.abort();
     });
   }
+  const rereading = new SerialQueue();
+  process.on('SIGHUP', () => {
+    void rereading.run(() => reread(configPath, controller, log));
+  });
   try {
     await controller.start(stopping.signal);
     await stopped;

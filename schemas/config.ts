@@ -17,6 +17,18 @@ const PulseConfig = z.strictObject({
   modules: z.strictObject({ backend: pulseName.default('module-xen-backend') }).prefault({}),
   /** Sink that guests play to; absent: the server's default. */
   sink: pulseName.optional(),
+  /** Source that guests record from; absent: the server's default. */
+  source: pulseName.optional(),
+});
+
+/** A guest as an administrator names it: what has the form of a UUID is none's name. */
+const guestName = z
+  .string()
+  .regex(/^[^\p{C}]{1,128}$/u, 'the UUID of a VM, or its name: 1 to 128 printable characters');
+
+const CaptureConfig = z.strictObject({
+  /** Guests that may record; nobody else hears anything. */
+  allowed: z.array(guestName).max(1024).default([]),
 });
 
 const LimitsConfig = z.strictObject({
@@ -41,6 +53,7 @@ export const DaemonConfig = z
   .strictObject({
     logLevel: z.enum(['error', 'warning', 'info', 'debug']).default('info'),
     pulse: PulseConfig.prefault({}),
+    capture: CaptureConfig.prefault({}),
     limits: LimitsConfig.prefault({}),
     handshake: HandshakeConfig.prefault({}),
   })
@@ -50,4 +63,5 @@ export const DaemonConfig = z
   });
 export type DaemonConfig = z.infer<typeof DaemonConfig>;
 export type LogLevel = DaemonConfig['logLevel'];
+export type CaptureConfig = DaemonConfig['capture'];
 export type LimitsConfig = DaemonConfig['limits'];

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import type { DaemonConfig } from '../../schemas/config.js';
 import { FEATURES, SNDIF_VERSION } from '../../schemas/sndif.js';
-import { evaluatePlayback, type PolicyDecision } from '../policy/limits.js';
+import type { PolicyDecision } from '../policy/decision.js';
+import { evaluateConnection } from '../policy/limits.js';
 import { deviceOfModule } from '../sndif/module-arguments.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import { Backoff, RateLimit } from '../util/retry.js';
 import { backendPath, deviceKey, frontendPath, type DeviceId } from '../xenbus/paths.js';
 import { describeState, frontendHoldsRings, parseXenbusState, XenbusState } from '../xenbus/state.js';
 import { readCardSetup } from './card-setup.js';
+import type { CaptureConsent } from './capture-consent.js';
 import type { ControlDirectory } from './control-directory.js';
 import { readGuest } from './guest.js';
 import { planSteps, type DeviceStatus, type Link, type Observation } from './plan.js';
@@ -24,6 +26,7 @@ export interface DeviceContext {
   readonly clock: ClockPort;
   readonly log: LogPort;
   readonly control: ControlDirectory;
+  readonly consent: CaptureConsent;
   /** Streams the same guest has, or is getting, on its other cards. */
   streamsElsewhere(id: DeviceId): number;
   /** The device is gone. */
@@ -78,9 +81,9 @@ export class BackendDevice implements StepTarget {
     this.#path = backendPath(context.ownDomid, id);
     this.#frontendPath = frontendPath(id);
     this.#label = deviceKey(id);
-    const { ownDomid, config, xenstore, pulse, control } = context;
+    const { ownDomid, config, xenstore, pulse, control, consent } = context;
     this.#streams = new StreamSet(
-      { ownDomid, moduleName: config.pulse.modules.backend, xenstore, pulse, control },
+      { ownDomid, moduleName: config.pulse.modules.backend, xenstore, pulse, control, consent },
       id,
       () => {
         this.notify();
@@ -313,7 +316,7 @@ export class BackendDevice implements StepTarget {
   /** Decides and counts in one go: cards of a guest that connect at the same time cannot pass the limit together. */
   #claim(wanted: number): PolicyDecision {
     const elsewhere = this.context.streamsElsewhere(this.id);
-    const decision = evaluatePlayback(this.context.config.limits, elsewhere, wanted);
+    const decision = evaluateConnection(this.context.config.limits, elsewhere, wanted);
     this.#claimed = decision.allowed ? wanted : 0;
     return decision;
   }

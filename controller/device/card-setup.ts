@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import type { DaemonConfig } from '../../schemas/config.js';
 import type { CardConfig, StreamConfig } from '../../schemas/sndif.js';
-import { offeredCapabilities, type PolicyDecision } from '../policy/limits.js';
+import type { PolicyDecision } from '../policy/decision.js';
+import { offeredCapabilities } from '../policy/limits.js';
 import { narrowStream } from '../sndif/capabilities.js';
 import { describeFault, tryParseCard } from '../sndif/card.js';
 import { frontendPath, type DeviceId } from '../xenbus/paths.js';
@@ -42,7 +43,7 @@ export const readCardSetup = async (
   for (const stream of wanted) {
     const setup = setUp(stream, card.value, id, config);
     if (typeof setup === 'string') return refuse(`${frontendPath(id)}/${label(stream)}: ${setup}`);
-    setups.push({ ...setup, guestName: guest.name, guestUuid: guest.uuid });
+    setups.push({ ...setup, guest });
   }
   return { kind: 'accepted', setups, notes };
 };
@@ -52,9 +53,7 @@ const refuse = (reason: string): CardSetup => ({ kind: 'refused', reason });
 const label = (stream: StreamConfig): string => `${stream.pcm}/${stream.stream}`;
 
 const leftOut = (stream: StreamConfig): string | undefined => {
-  if (stream.direction === 'capture') return `stream ${label(stream)} is a capture stream: not connected`;
-  if (stream.transport === undefined) return `stream ${label(stream)} was left out by the frontend`;
-  return undefined;
+  return stream.transport === undefined ? `stream ${label(stream)} was left out by the frontend` : undefined;
 };
 
 const setUp = (
@@ -62,15 +61,16 @@ const setUp = (
   card: CardConfig,
   id: DeviceId,
   config: DaemonConfig,
-): Omit<StreamSetup, 'guestName' | 'guestUuid'> | string => {
+): Omit<StreamSetup, 'guest'> | string => {
   const capabilities = narrowStream(offeredCapabilities(config.limits), stream);
   if (!capabilities.ok) return capabilities.reason;
   if (stream.transport === undefined) return 'it has no rings';
   return {
     id: { ...id, pcm: stream.pcm, stream: stream.stream },
+    direction: stream.direction,
     transport: stream.transport,
     card,
     capabilities: capabilities.value,
-    sink: config.pulse.sink,
+    device: stream.direction === 'playback' ? config.pulse.sink : config.pulse.source,
   };
 };

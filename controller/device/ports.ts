@@ -26,6 +26,8 @@ export interface XenstorePort extends XenstoreReader {
    * toolstack removed is not made anew, and what it wrote meanwhile is not written over. Returns whether it wrote.
    */
   writeIf(directory: string, guard: NodeGuard, nodes: Readonly<Record<string, string>>): Promise<boolean>;
+  /** Writes a node, which inherits its directory's permissions when it is new. */
+  write(path: string, value: string): Promise<void>;
   /** Makes a node that only `ownerDomid` (and dom0) can read and write. */
   makePrivate(path: string, ownerDomid: number): Promise<void>;
   /** Removes a node with its children; no error when it is absent. */

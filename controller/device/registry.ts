@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+import type { CaptureConfig } from '../../schemas/config.js';
 import { DomId } from '../../schemas/primitives.js';
 import { deviceOfModule } from '../sndif/module-arguments.js';
 import { hasCode, messageOf } from '../util/errors.js';
@@ -10,6 +11,7 @@ import {
   type DeviceId,
 } from '../xenbus/paths.js';
 import { BackendDevice, type DeviceContext } from './backend-device.js';
+import { CaptureConsent } from './capture-consent.js';
 import { ControlDirectory } from './control-directory.js';
 import type { Watch } from './ports.js';
 import { unloadIfUp } from './stream-set.js';
@@ -27,10 +29,11 @@ export class DeviceRegistry {
   #scanAgain = false;
   #stopped = false;
 
-  constructor(context: Omit<DeviceContext, 'control' | 'streamsElsewhere' | 'onForgotten'>) {
+  constructor(context: Omit<DeviceContext, 'control' | 'consent' | 'streamsElsewhere' | 'onForgotten'>) {
     this.#context = {
       ...context,
       control: new ControlDirectory(context.xenstore, context.ownDomid),
+      consent: new CaptureConsent(context, context.config.capture),
       streamsElsewhere: (id) => this.#streamsElsewhere(id),
       onForgotten: (id) => {
         this.#devices.delete(deviceKey(id));
@@ -57,6 +60,11 @@ export class DeviceRegistry {
         this.#requestScan();
       }),
     ];
+  }
+
+  /** Puts other settings of capture in force, in running streams as well. */
+  async changeCapture(config: CaptureConfig): Promise<void> {
+    await this.#context.consent.change(config);
   }
 
   /** Lets go of all devices; running streams play on. */

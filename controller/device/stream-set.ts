@@ -8,7 +8,10 @@ import {
 import { hasCode, messageOf, XenAudioError } from '../util/errors.js';
 import { quoted } from '../util/text.js';
 import { controlPath, type DeviceId, type StreamId } from '../xenbus/paths.js';
+import type { CaptureConsent } from './capture-consent.js';
+import type { CaptureStream } from './capture-stream.js';
 import type { ControlDirectory } from './control-directory.js';
+import type { Guest } from './guest.js';
 import type { PulseModule, PulsePort, Watch, XenstorePort } from './ports.js';
 
 /** How the streams of a card are, by what their modules say. */
@@ -18,7 +21,9 @@ export interface StreamsCondition {
 }
 
 /** What is known of a stream before its module is chosen. */
-export type StreamSetup = Omit<BackendModuleSetup, 'controlPath'>;
+export interface StreamSetup extends Omit<BackendModuleSetup, 'controlPath' | 'guestName' | 'guestUuid'> {
+  readonly guest: Guest;
+}
 
 interface ConnectedStream {
   readonly module: PulseModule;
@@ -33,6 +38,7 @@ export interface StreamSetContext {
   readonly xenstore: XenstorePort;
   readonly pulse: PulsePort;
   readonly control: ControlDirectory;
+  readonly consent: CaptureConsent;
 }
 
 const FINE: StreamsCondition = { streams: 'fine', reason: '' };
@@ -43,6 +49,7 @@ const FINE: StreamsCondition = { streams: 'fine', reason: '' };
  */
 export class StreamSet {
   readonly #streams: ConnectedStream[] = [];
+  readonly #captures: CaptureStream[] = [];
   #unlisted: string | undefined;
 
   constructor(
@@ -59,7 +66,8 @@ export class StreamSet {
   /** Loads one stream's module. Throws `pulse-refused` with the module's own reason when it gave one. */
   async load(setup: StreamSetup): Promise<void> {
     const control = await this.context.control.create(setup.id);
-    const argument = formatModargs(this.#arguments(setup));
+    await this.#beginCapture(setup, control);
+    const argument = formatModargs(backendModuleArguments(this.#complete(setup)));
     try {
       const module = await this.context.pulse.loadModule(this.context.moduleName, argument);
       await this.#add(module, control);
@@ -84,7 +92,9 @@ export class StreamSet {
     if (found.includes(undefined)) return false;
     for (const [position, module] of found.entries()) {
       const setup = setups[position];
-      if (module !== undefined && setup !== undefined) await this.#add(module, this.#controlPath(setup.id));
+      if (module === undefined || setup === undefined) continue;
+      await this.#beginCapture(setup, this.#controlPath(setup.id));
+      await this.#add(module, this.#controlPath(setup.id));
     }
     return true;
   }
@@ -116,6 +126,7 @@ export class StreamSet {
       this.#streams.pop();
     }
     this.#unlisted = undefined;
+    await this.#endCaptures();
     await this.context.control.removeCard(this.id);
   }
 
@@ -124,6 +135,16 @@ export class StreamSet {
     const watches = this.#streams.map((stream) => stream.watch);
     this.#streams.length = 0;
     for (const watch of watches) await watch.remove();
+    await this.#endCaptures();
+  }
+
+  /** Says whether a capture stream may record, before there is a module that could. */
+  async #beginCapture({ direction, id, guest }: StreamSetup, control: string): Promise<void> {
+    if (direction === 'capture') this.#captures.push(await this.context.consent.begin(id, guest, control));
+  }
+
+  async #endCaptures(): Promise<void> {
+    for (const capture of this.#captures.splice(0)) await this.context.consent.end(capture);
   }
 
   async #add(module: PulseModule, control: string): Promise<void> {
@@ -136,11 +157,8 @@ export class StreamSet {
   }
 
   #complete(setup: StreamSetup): BackendModuleSetup {
-    return { ...setup, controlPath: this.#controlPath(setup.id) };
-  }
-
-  #arguments(setup: StreamSetup): Readonly<Record<string, string>> {
-    return backendModuleArguments(this.#complete(setup));
+    const { name, uuid } = setup.guest;
+    return { ...setup, guestName: name, guestUuid: uuid, controlPath: this.#controlPath(setup.id) };
   }
 }
 

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import type { LimitsConfig } from '../../schemas/config.js';
 import { CARRIED_FORMATS, type Capabilities } from '../sndif/capabilities.js';
-
-/** A decision with its reason, for logs and whoever asks. */
-export interface PolicyDecision {
-  readonly allowed: boolean;
-  readonly reason: string;
-}
+import type { PolicyDecision } from './decision.js';
 
 /** What any guest's stream may be opened with. */
 export const offeredCapabilities = (limits: LimitsConfig): Capabilities => ({
@@ -20,11 +15,11 @@ export const offeredCapabilities = (limits: LimitsConfig): Capabilities => ({
 });
 
 /**
- * Whether a guest may have its card's playback streams connected.
+ * Whether a guest may have its card's streams connected. Connected is not recording: see `evaluateCapture`.
  * @param others streams the guest has connected on its other cards
  * @param wanted streams of this card
  */
-export const evaluatePlayback = (limits: LimitsConfig, others: number, wanted: number): PolicyDecision =>
+export const evaluateConnection = (limits: LimitsConfig, others: number, wanted: number): PolicyDecision =>
   others + wanted > limits.streamsPerGuestMax
     ? {
         allowed: false,
@@ -32,4 +27,4 @@ export const evaluatePlayback = (limits: LimitsConfig, others: number, wanted: n
           `the guest would have ${others + wanted} streams, limits.streamsPerGuestMax is ` +
           `${limits.streamsPerGuestMax}`,
       }
-    : { allowed: true, reason: 'playback is allowed, within the limits' };
+    : { allowed: true, reason: 'within the limits' };

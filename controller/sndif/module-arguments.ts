@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import type { CardConfig, StreamTransport } from '../../schemas/sndif.js';
+import type { CardConfig, StreamConfig, StreamTransport } from '../../schemas/sndif.js';
 import { tryParseDeviceId, type DeviceId, type StreamId } from '../xenbus/paths.js';
 import type { Capabilities } from './capabilities.js';
 import { tryParseModargs, type ModuleArguments } from './modargs.js';
@@ -7,18 +7,22 @@ import { tryParseModargs, type ModuleArguments } from './modargs.js';
 /** All that one backend module is told. */
 export interface BackendModuleSetup {
   readonly id: StreamId;
+  readonly direction: StreamConfig['direction'];
   readonly transport: StreamTransport;
   readonly card: CardConfig;
   readonly capabilities: Capabilities;
   readonly guestName: string;
   readonly guestUuid: string;
-  readonly sink: string | undefined;
+  /** Sink to play to, or source to record from; undefined: the server's default. */
+  readonly device: string | undefined;
   readonly controlPath: string;
 }
 
+const DEVICE_ARGUMENT = { playback: 'sink', capture: 'source' } as const;
+
 const flag = (value: boolean): string => (value ? '1' : '0');
 
-/** The arguments of `module-xen-backend` for one playback stream. */
+/** The arguments of `module-xen-backend` for one stream. */
 export const backendModuleArguments = (setup: BackendModuleSetup): ModuleArguments => ({
   ...identityArguments(setup),
   guest: setup.guestName,
@@ -34,16 +38,17 @@ export const backendModuleArguments = (setup: BackendModuleSetup): ModuleArgumen
   wakeup: flag(setup.card.wakeup),
   rewind: flag(setup.card.rewind),
   alive: flag(setup.card.alive),
-  ...(setup.sink === undefined ? {} : { sink: setup.sink }),
+  ...(setup.device === undefined ? {} : { [DEVICE_ARGUMENT[setup.direction]]: setup.device }),
   control: setup.controlPath,
 });
 
 /** The part that says which rings a module holds: with the same values it serves the same connection. */
-const identityArguments = ({ id, transport, guestUuid }: BackendModuleSetup): ModuleArguments => ({
+const identityArguments = ({ id, direction, transport, guestUuid }: BackendModuleSetup): ModuleArguments => ({
   domid: String(id.domid),
   devid: String(id.devid),
   pcm: String(id.pcm),
   stream: String(id.stream),
+  type: direction === 'playback' ? 'p' : 'c',
   ring_ref: String(transport.ringRef),
   event_channel: String(transport.eventChannel),
   evt_ring_ref: String(transport.evtRingRef),

@@ -116,6 +116,11 @@ export class FakeXenstore implements XenstorePort {
     return Promise.resolve(true);
   }
 
+  write(path: string, value: string): Promise<void> {
+    this.put(path, value);
+    return Promise.resolve();
+  }
+
   makePrivate(path: string, ownerDomid: number): Promise<void> {
     this.put(path, this.nodes.get(path) ?? '');
     this.owners.set(path, ownerDomid);

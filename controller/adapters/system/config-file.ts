@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import { readFile } from 'node:fs/promises';
-import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { isMap, isSeq, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { DaemonConfig } from '../../../schemas/config.js';
 import { messageOf, XenAudioError } from '../../util/errors.js';
@@ -76,6 +76,7 @@ const faultsOf = (issue: z.core.$ZodIssue): Fault[] => {
 
 const EXPECTED_TYPES: Readonly<Record<string, string>> = {
   object: 'a group of settings',
+  array: 'a list',
   number: 'a number',
   int: 'a whole number',
   string: 'text',
@@ -87,13 +88,17 @@ const found = (document: Document, path: readonly PropertyKey[]): string => {
   return typeof value === 'string' ? quoted(value) : String(value);
 };
 
-/** Offset of the key that a path leads to; of its closest ancestor, when it is not there. */
+/** Offset of the key or list item that a path leads to; of its closest ancestor, when it is not there. */
 const offsetOf = (document: Document, path: readonly PropertyKey[]): number => {
   let offset = 0;
   let node: unknown = document.contents;
   for (const key of path) {
-    if (!isMap(node)) break;
-    const pair = node.items.find((item) => String(item.key) === String(key));
+    if (isSeq(node)) {
+      node = node.items[Number(key)];
+      offset = rangeStart(node) ?? offset;
+      continue;
+    }
+    const pair = isMap(node) ? node.items.find((item) => String(item.key) === String(key)) : undefined;
     if (pair === undefined) break;
     offset = rangeStart(pair.key) ?? offset;
     node = pair.value;

@@ -6,12 +6,16 @@ const LEVELS: readonly LogLevel[] = ['error', 'warning', 'info', 'debug'];
 
 /** Writes `level topic message`, one line per event; a message that its level leaves out is never made. */
 export class StreamLog implements LogPort {
-  readonly #highest: number;
+  #highest = 0;
 
   constructor(
     level: LogLevel,
     private readonly out: NodeJS.WritableStream = process.stderr,
   ) {
+    this.setLevel(level);
+  }
+
+  setLevel(level: LogLevel): void {
     this.#highest = LEVELS.indexOf(level);
   }
 

@@ -81,6 +81,10 @@ export class XenstoreAdapter implements XenstorePort {
     });
   }
 
+  write(path: string, value: string): Promise<void> {
+    return this.#write(OUTSIDE_TRANSACTION, path, value);
+  }
+
   async makePrivate(path: string, ownerDomid: number): Promise<void> {
     const permissions = Buffer.from(Uint32Array.of(ownerDomid, XS_PERM_NONE).buffer);
     await this.#expectTrue('mkdir', path, OUTSIDE_TRANSACTION, path);

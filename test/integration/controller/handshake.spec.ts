@@ -179,6 +179,32 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
     assert.deepEqual(pulse.loaded, [module]);
   });
 
+  it('keeps its word on who may record where the guest can neither read nor write it', async () => {
+    await toolstack.addVsnd(7, 0, { pcm: [{ streams: [{ type: 'c' }] }] });
+    await publish();
+    await backendState('4');
+    const node = `${CONTROL}/7/0/0/0/capture`;
+
+    assert.equal(tryParseModargs(pulse.loaded[0]?.argument ?? '')?.['type'], 'c');
+    assert.equal(await dom0.read(node), '0');
+    assert.deepEqual(await dom0.getPerms(node), ['n0']);
+    await assert.rejects(guest.read(node));
+    await assert.rejects(guest.write(node, '1'));
+
+    await registry.changeCapture({ allowed: [GUEST.uuid] });
+    assert.equal(await dom0.read(node), '1');
+    await registry.changeCapture({ allowed: [] });
+    assert.equal(await dom0.read(node), '0');
+
+    await dom0.write(`${CONTROL}/7/0/0/0/requested`, '1');
+    await waitFor(
+      'the log to say so',
+      () => log.matching(/music\/0: stream 0\/0 asks to record/).length === 1,
+    );
+    await toolstack.removeVsnd(7, 0);
+    await waitFor('the control directory to go', async () => (await dom0.tryRead(CONTROL)) === undefined);
+  });
+
   it('closes a stream that its module reports lost', async () => {
     await connect();
 

@@ -108,6 +108,39 @@ describe('xen-audiod', () => {
     });
   }
 
+  it('reads its settings again on SIGHUP, and keeps those it has when there is a fault', async () => {
+    const emulator = await Emulator.start({ directory: join(directory, 'xen') });
+    const logFile = join(directory, 'log');
+    const server = `pulse:\n  server: unix:${join(directory, 'no-server')}\n`;
+    const daemon = OwnedProcess.start(
+      'xen-audiod',
+      process.execPath,
+      [MAIN, '--config', await configFile(server)],
+      { env: { ...emulator.environment('dom0'), HOME: directory }, logFile },
+    );
+    const logs = (what: string): Promise<unknown> =>
+      waitFor(`the log to say ${what}`, async () => (await readFile(logFile, 'utf8')).includes(what));
+    try {
+      await logs('serving vsnd');
+
+      const path = await configFile(`${server}capture:\n  allowed: work\n`);
+      daemon.signal('SIGHUP');
+      await logs(
+        `error controller settings left as they are: ${path}:4:3: capture.allowed: expected a list, found "work"`,
+      );
+      await configFile(`${server}  sink: other\ncapture:\n  allowed: [work]\nlogLevel: warning\n`);
+      daemon.signal('SIGHUP');
+      await logs(
+        'warning controller pulse.sink has changed: it takes effect when xen-audiod is started again',
+      );
+
+      assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+    } finally {
+      await daemon.kill();
+      await emulator.stop();
+    }
+  });
+
   it('ends when it is told to although xenstore has died under it', async () => {
     const emulator = await Emulator.start({ directory: join(directory, 'xen') });
     const logFile = join(directory, 'log');

@@ -29,6 +29,12 @@ const BAD: readonly (readonly [string, string])[] = [
   ['pulse: 3', 'f:1:1: pulse: expected a group of settings, found 3'],
   ['pulse:\n', 'f:1:1: pulse: expected a group of settings, found null'],
   ['handshake:\n  timeOutMs: 1', 'f:2:3: handshake.timeOutMs: expected a known setting, found 1'],
+  ['capture:\n  allowed: work', 'f:2:3: capture.allowed: expected a list, found "work"'],
+  [
+    'capture:\n  allowed:\n    - work\n    - ""\n',
+    'f:4:7: capture.allowed.1: expected the UUID of a VM, or its name: 1 to 128 printable characters, found ""',
+  ],
+  ['capture:\n  allowed: [a, 7]', 'f:2:16: capture.allowed.1: expected text, found 7'],
   ['colour: red', 'f:1:1: colour: expected a known setting, found "red"'],
   ['- a', 'f:1:1: the file: expected a group of settings, found a list or a group of settings'],
   ['42', 'f:1:1: the file: expected a group of settings, found 42'],

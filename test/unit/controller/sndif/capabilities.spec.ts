@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
-import { evaluatePlayback, offeredCapabilities } from '../../../../controller/policy/limits.js';
+import { evaluateConnection, offeredCapabilities } from '../../../../controller/policy/limits.js';
 import {
   CARRIED_FORMATS,
   narrowStream,
@@ -93,10 +93,10 @@ describe('narrowStream', () => {
   });
 });
 
-describe('evaluatePlayback', () => {
+describe('evaluateConnection', () => {
   it('allows streams up to the limit and gives its reasons', () => {
-    assert.equal(evaluatePlayback(limits, 10, 6).allowed, true);
-    const denied = evaluatePlayback(limits, 10, 7);
+    assert.equal(evaluateConnection(limits, 10, 6).allowed, true);
+    const denied = evaluateConnection(limits, 10, 7);
     assert.equal(denied.allowed, false);
     assert.match(denied.reason, /17 streams, limits.streamsPerGuestMax is 16/);
   });

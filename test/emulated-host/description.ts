@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { MIC_FEED, SPEAKERS, type Host } from '../host/host.js';
+import { MIC_FEED, MICROPHONE, SPEAKERS, type Host } from '../host/host.js';
 
 const Pid = z.number().int().positive().nullable();
 
@@ -60,7 +60,7 @@ export function describeHost(host: Host): HostDescription {
       ...entryOf(host.xen.dom0Env),
       sink: SPEAKERS,
       mic_feed: MIC_FEED,
-      mic: `${MIC_FEED}.monitor`,
+      mic: MICROPHONE,
       logs: { pulse: host.pulse.logFile, controller: host.controller.logFile },
       pids: { pulse: host.pulse.pid ?? null, controller: host.controller.pid ?? null },
     },
@@ -71,7 +71,7 @@ export function describeHost(host: Host): HostDescription {
       pulse: guest.pulse.server,
       ...entryOf(guest.domain.env),
       sink: guest.sink,
-      source: null,
+      source: guest.source,
       logs: { pulse: guest.pulse.logFile },
       pids: { pulse: guest.pulse.pid ?? null },
     })),

@@ -29,20 +29,38 @@ function readArguments(args: string[]): Arguments {
       json: { type: 'boolean', default: false },
       'null-sink-args': { type: 'string' },
       'sink-args': { type: 'string' },
+      'mic-feed-args': { type: 'string' },
+      'source-args': { type: 'string' },
+      'allow-capture': { type: 'string' },
     },
   });
   if (!/^\d+$/.test(values.guests) || Number(values.guests) > GUESTS_MAX) {
     throw new Error(`--guests ${values.guests}: expected a number from 0 to ${GUESTS_MAX}`);
   }
+  const guests = Number(values.guests);
   return {
     json: values.json,
     host: {
       dir: values.dir === undefined ? defaultDir() : resolve(values.dir),
-      guests: Number(values.guests),
+      guests,
       nullSinkArgs: values['null-sink-args'] ?? '',
       sinkArgs: values['sink-args'] ?? '',
+      micFeedArgs: values['mic-feed-args'] ?? '',
+      sourceArgs: values['source-args'] ?? '',
+      mayRecord: guestNames(values['allow-capture'], guests),
     },
   };
+}
+
+/** The guests that `--allow-capture` numbers. */
+function guestNames(list: string | undefined, guests: number): string[] {
+  const numbers = list === undefined ? [] : list.split(',');
+  if (!numbers.every((number) => /^[1-9]\d*$/.test(number) && Number(number) <= guests)) {
+    throw new Error(
+      `--allow-capture ${list ?? ''}: expected numbers of guests, from 1 to ${guests}, as in 1,2`,
+    );
+  }
+  return numbers.map((number) => `guest${number}`);
 }
 
 async function up({ host }: Arguments): Promise<void> {

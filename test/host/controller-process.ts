@@ -7,6 +7,8 @@ import { waitFor } from '../lib/wait.js';
 
 /** What xen-audiod logs once its watches are set. */
 const READY_MESSAGE = 'serving vsnd devices';
+/** And what, once it has other settings. */
+const REREAD_MESSAGE = 'the settings have been read again';
 
 export interface ControllerOptions {
   dir: string;
@@ -14,17 +16,19 @@ export interface ControllerOptions {
   program: string;
   /** What ties it to dom0: XENSTORED_PATH, LD_LIBRARY_PATH, D-Bus addresses. Asked at each start. */
   env: () => NodeJS.ProcessEnv;
-  /** Settings of schemas/config.ts. */
-  config: Record<string, unknown>;
+  /** Settings of schemas/config.ts. Asked at each start, and each time they are to be read again. */
+  config: () => Record<string, unknown>;
 }
 
-/** xen-audiod of the emulated dom0. */
+/** xen-audiod of dom0. */
 export class ControllerProcess {
   readonly logFile: string;
+  private readonly configFile: string;
   private process: OwnedProcess | undefined;
 
   constructor(private readonly options: ControllerOptions) {
     this.logFile = join(options.dir, 'xen-audiod.log');
+    this.configFile = join(options.dir, 'config.yaml');
   }
 
   get pid(): number | undefined {
@@ -40,25 +44,50 @@ export class ControllerProcess {
     if (this.running) {
       throw new Error('xen-audiod is running already');
     }
-    const { dir, program, env, config } = this.options;
+    const { dir, program, env } = this.options;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const configFile = join(dir, 'config.yaml');
-    writeFileSync(configFile, JSON.stringify(config, null, 2)); // JSON is YAML
+    this.writeConfig();
     const before = logSize(this.logFile);
-    const daemon = OwnedProcess.start('xen-audiod', process.execPath, [program, '--config', configFile], {
-      env: { ...process.env, ...env() },
-      cwd: dir,
-      logFile: this.logFile,
-    });
+    const daemon = OwnedProcess.start(
+      'xen-audiod',
+      process.execPath,
+      [program, '--config', this.configFile],
+      {
+        env: { ...process.env, ...env() },
+        cwd: dir,
+        logFile: this.logFile,
+      },
+    );
     this.process = daemon;
-    const serves = (): boolean =>
-      !daemon.running || readFileSync(this.logFile).subarray(before).includes(READY_MESSAGE);
-    await waitFor('xen-audiod to serve devices', serves, {
+    await this.says(READY_MESSAGE, before, daemon);
+  }
+
+  /** Lets it read its settings again; resolves when they are in force. @throws Error when it does not run */
+  async reload(): Promise<void> {
+    const daemon = this.process;
+    if (daemon?.running !== true) {
+      throw new Error('xen-audiod does not run');
+    }
+    this.writeConfig();
+    const before = logSize(this.logFile);
+    daemon.signal('SIGHUP');
+    await this.says(REREAD_MESSAGE, before, daemon);
+  }
+
+  private writeConfig(): void {
+    writeFileSync(this.configFile, JSON.stringify(this.options.config(), null, 2)); // JSON is YAML
+  }
+
+  /** Waits for a message in the log from an octet on. @throws Error with the log's end when it ends instead */
+  private async says(message: string, from: number, daemon: OwnedProcess): Promise<void> {
+    const hasSaid = (): boolean =>
+      !daemon.running || readFileSync(this.logFile).subarray(from).includes(message);
+    await waitFor(`xen-audiod to say '${message}'`, hasSaid, {
       timeoutMs: 20_000,
       detail: () => daemon.logTail(),
     });
     if (!daemon.running) {
-      throw new Error(`xen-audiod ended at its start\n${daemon.logTail()}`);
+      throw new Error(`xen-audiod ended\n${daemon.logTail()}`);
     }
   }
 

@@ -7,8 +7,12 @@ import { waitFor } from '../lib/wait.js';
 import { PulseDaemon } from './pulse-daemon.js';
 import type { Domain, Xen } from './xen.js';
 
-const SINK_MODULE = 'module-xen-sink';
-export const SINK_NAME = 'xen';
+/** The modules of a guest, and what their devices are called when a test names none. */
+const SINK = { module: 'module-xen-sink', argument: 'sink_name', name: 'xen' };
+const SOURCE = { module: 'module-xen-source', argument: 'source_name', name: 'xen_mic' };
+/** The streams of a guest's card. */
+export const PLAYBACK_STREAM = '0/0';
+export const CAPTURE_STREAM = '0/1';
 /** XenbusState Connected. */
 const CONNECTED = '4';
 
@@ -18,6 +22,8 @@ export class Guest {
   readonly dir: string;
   /** The sink's name, while one is loaded by `loadSink`. */
   sink: string | null = null;
+  /** The source's name, while one is loaded by `loadSource`. */
+  source: string | null = null;
 
   constructor(
     readonly domain: Domain,
@@ -48,40 +54,69 @@ export class Guest {
    * @throws Error when PulseAudio refuses it, with the end of its log, which says why
    */
   async loadSink(args = ''): Promise<number> {
-    const given = /(?:^|\s)sink_name=(\S+)/.exec(args)?.[1];
+    const { index, device } = await this.load(SINK, args);
+    this.sink = device;
+    return index;
+  }
+
+  /** As `loadSink`, for module-xen-source: `source_name` is what names it. */
+  async loadSource(args = ''): Promise<number> {
+    const { index, device } = await this.load(SOURCE, args);
+    this.source = device;
+    return index;
+  }
+
+  /** Unloads what `loadSource` loaded. */
+  async unloadSource(index: number): Promise<void> {
+    await this.client.unloadModule(index);
+    this.source = null;
+  }
+
+  private async load(
+    { module, argument, name }: typeof SINK,
+    args: string,
+  ): Promise<{ index: number; device: string }> {
+    const given = new RegExp(`(?:^|\\s)${argument}=(\\S+)`).exec(args)?.[1];
     const all = [
-      ...(given === undefined ? [`sink_name=${SINK_NAME}`] : []),
+      ...(given === undefined ? [`${argument}=${name}`] : []),
       ...(/(?:^|\s)device=/.test(args) ? [] : ['device=0']),
       ...(args === '' ? [] : [args]),
     ].join(' ');
     try {
-      const index = await this.client.loadModule(SINK_MODULE, all);
-      this.sink = given ?? SINK_NAME;
-      return index;
+      return { index: await this.client.loadModule(module, all), device: given ?? name };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`${SINK_MODULE} ${all} in ${this.domain.name}: ${reason}\n${this.logTail()}`, {
+      throw new Error(`${module} ${all} in ${this.domain.name}: ${reason}\n${this.logTail()}`, {
         cause: error,
       });
     }
   }
 
-  /** Resolves when frontend and backend of a card are both connected. @throws WaitTimeout that says where they are */
+  /**
+   * Resolves when frontend and backend of a card are both connected, with the streams of the sink and of the source
+   * that are loaded. @throws WaitTimeout that says where they are
+   */
   async connected(devid = 0, timeoutMs = 20_000): Promise<void> {
     const { domid, name } = this.domain;
-    const paths = [frontendPath(domid, devid), backendPath(domid, devid)].map((path) => `${path}/state`);
-    const states = (): Promise<(string | undefined)[]> =>
-      Promise.all(paths.map((path) => this.xen.store.tryRead(path)));
+    const states = [frontendPath(domid, devid), backendPath(domid, devid)].map((path) => `${path}/state`);
+    const streams = [
+      ...(this.sink === null ? [] : [PLAYBACK_STREAM]),
+      ...(this.source === null ? [] : [CAPTURE_STREAM]),
+    ].map((stream) => `${controlPath(domid, devid)}/${stream}/state`);
+    const missing = async (): Promise<string[]> => {
+      const found = await Promise.all([...states, ...streams].map((path) => this.xen.store.tryRead(path)));
+      return [...states, ...streams].flatMap((path, index) => {
+        const value = found[index];
+        const isThere = states.includes(path) ? value === CONNECTED : value !== undefined;
+        return isThere ? [] : [`${path} is ${value ?? 'absent'}`];
+      });
+    };
     await waitFor(
       `card ${devid} of ${name} (domain ${domid}) to connect: frontend and backend in state 4`,
-      async () => (await states()).every((state) => state === CONNECTED),
+      async () => (await missing()).length === 0,
       {
         timeoutMs,
-        detail: async () => {
-          const found = await states().catch(() => []);
-          const lines = paths.map((path, index) => `${path} is ${found[index] ?? 'absent'}`);
-          return [...lines, this.logTail()].join('\n');
-        },
+        detail: async () => [...(await missing().catch(() => [])), this.logTail()].join('\n'),
       },
     );
   }
@@ -93,6 +128,11 @@ export class Guest {
 
 export function frontendPath(domid: number, devid: number): string {
   return `/local/domain/${domid}/device/vsnd/${devid}`;
+}
+
+/** The directory in which controller and modules talk about a card's streams. */
+export function controlPath(domid: number, devid: number): string {
+  return `/local/domain/0/data/xen-audio/${domid}/${devid}`;
 }
 
 export function backendPath(domid: number, devid: number): string {

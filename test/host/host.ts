@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { paths } from '../lib/paths.js';
 import type { PulseClient } from '../lib/pulse.js';
 import type { VsndCard } from '../lib/toolstack.js';
+import { waitFor } from '../lib/wait.js';
 import { ControllerProcess } from './controller-process.js';
 import { EmulatedXen } from './emulated/emulated-xen.js';
 import { claimFolder, makeTestFolder, removeFolder } from '../host/folder.js';
-import { Guest } from './guest.js';
+import { CAPTURE_STREAM, controlPath, Guest, PLAYBACK_STREAM } from './guest.js';
 import { thisMachine } from './machine.js';
 import { PrivateBus } from './private-bus.js';
 import { PulseDaemon } from './pulse-daemon.js';
@@ -15,7 +16,9 @@ import { RealXen } from './real/real-xen.js';
 import type { Counts, Xen } from './xen.js';
 
 export const SPEAKERS = 'speakers';
+/** What is played into it is what dom0's microphone hears. */
 export const MIC_FEED = 'mic_feed';
+export const MICROPHONE = `${MIC_FEED}.monitor`;
 /** The one card of a guest. */
 const DEVID = 0;
 
@@ -28,8 +31,14 @@ export interface HostOptions {
   guests?: number;
   /** Arguments for the module-null-sink that stands for dom0's loudspeakers. */
   nullSinkArgs?: string;
+  /** Arguments for the module-null-sink whose monitor is dom0's microphone. */
+  micFeedArgs?: string;
   /** Arguments for module-xen-sink of the guests that `start` makes. */
   sinkArgs?: string;
+  /** Loads module-xen-source, with these arguments, in the guests that `start` makes; default: none. */
+  sourceArgs?: string;
+  /** Names of guests that may record from the start; default: nobody. `start` makes guest1, guest2, … */
+  mayRecord?: readonly string[];
   /** Settings of xen-audiod over its defaults (schemas/config.ts), except the sound server's address. */
   config?: Record<string, unknown>;
   /** Folder of our PulseAudio modules; default build/c. */
@@ -40,7 +49,7 @@ export interface HostOptions {
 
 export interface GuestOptions {
   name?: string;
-  /** Its sound card, devid 0; default: one playback stream without limits. */
+  /** Its sound card, devid 0; default: a playback and a capture stream without limits. */
   card?: VsndCard;
   /** Starts its PulseAudio; default true. */
   pulse?: boolean;
@@ -59,6 +68,8 @@ export class Host {
   readonly pulse: PulseDaemon;
   readonly controller: ControllerProcess;
   readonly guests: Guest[] = [];
+  /** Names and UUIDs, as the settings have them. */
+  private readonly recorders: Set<string>;
 
   private constructor(
     readonly dir: string,
@@ -66,6 +77,7 @@ export class Host {
   ) {
     this.xen = xenOf(options.xen ?? process.env[XEN_OF_RUN] ?? 'emulated', dir);
     this.bus = new PrivateBus(join(dir, 'bus'));
+    this.recorders = new Set(options.mayRecord);
     const env = (): NodeJS.ProcessEnv => this.dom0Environment();
     this.pulse = new PulseDaemon({
       name: "dom0's PulseAudio",
@@ -75,19 +87,26 @@ export class Host {
       env,
       modules: [
         `module-null-sink sink_name=${SPEAKERS} ${options.nullSinkArgs ?? ''}`.trimEnd(),
-        `module-null-sink sink_name=${MIC_FEED}`,
+        `module-null-sink sink_name=${MIC_FEED} ${options.micFeedArgs ?? ''}`.trimEnd(),
       ],
     });
     this.controller = new ControllerProcess({
       dir: join(dir, 'controller'),
       program: join(paths.root, 'build/js/controller/main.js'),
       env,
-      config: {
-        logLevel: 'debug',
-        ...options.config,
-        pulse: { sink: SPEAKERS, ...subObject(options.config, 'pulse'), server: this.pulse.server },
-      },
+      config: () => this.config(),
     });
+  }
+
+  private config(): Record<string, unknown> {
+    const { config } = this.options;
+    const devices = { sink: SPEAKERS, source: MICROPHONE };
+    return {
+      logLevel: 'debug',
+      ...config,
+      capture: { allowed: [...this.recorders] },
+      pulse: { ...devices, ...subObject(config, 'pulse'), server: this.pulse.server },
+    };
   }
 
   /** Starts a host. @throws Error that says what is missing; nothing is left behind then */
@@ -113,7 +132,7 @@ export class Host {
   }
 
   private async startAll(): Promise<void> {
-    const { signal, guests = 0, sinkArgs } = this.options;
+    const { signal, guests = 0, sinkArgs, sourceArgs } = this.options;
     const steps: (() => Promise<unknown>)[] = [
       () => this.xen.start(),
       () => this.bus.start(),
@@ -124,6 +143,9 @@ export class Host {
       steps.push(async () => {
         const guest = await this.addGuest();
         await guest.loadSink(sinkArgs);
+        if (sourceArgs !== undefined) {
+          await guest.loadSource(sourceArgs);
+        }
         await guest.connected();
       });
     }
@@ -166,8 +188,8 @@ export class Host {
     return guest;
   }
 
-  /** Attaches a guest's one card; default: one playback stream without limits. @throws Error of the toolstack */
-  async addCard(guest: Guest, card: VsndCard = playbackCard(guest.domain.name)): Promise<void> {
+  /** Attaches a guest's one card; default: a playback and a capture stream. @throws Error of the toolstack */
+  async addCard(guest: Guest, card: VsndCard = soundCard(guest.domain.name)): Promise<void> {
     await this.xen.addCard(guest.domain, DEVID, card);
   }
 
@@ -212,11 +234,41 @@ export class Host {
   async killGuestPulse(guest: Guest): Promise<void> {
     await guest.pulse.kill();
     guest.sink = null;
+    guest.source = null;
   }
 
   /** Loads module-xen-sink in a guest; see `Guest.loadSink` and `Guest.connected`. */
   async loadSink(guest: Guest, args = ''): Promise<number> {
     return guest.loadSink(args);
+  }
+
+  /** Lets a guest record from now on; resolves when the backend knows, which it need not when no stream is connected. */
+  async allowCapture(guest: Guest): Promise<void> {
+    this.recorders.add(guest.domain.uuid);
+    await this.controller.reload();
+    await this.captureNodeIs(guest, 'capture', '1');
+  }
+
+  /** Takes it back; resolves when nothing flows to the guest any more. */
+  async denyCapture(guest: Guest): Promise<void> {
+    this.recorders.delete(guest.domain.uuid);
+    this.recorders.delete(guest.domain.name);
+    await this.controller.reload();
+    await this.captureNodeIs(guest, 'capture', '0');
+    await this.captureNodeIs(guest, 'active', '0');
+  }
+
+  /** Waits for a node of the guest's capture stream, when it has one that is connected. */
+  private async captureNodeIs(guest: Guest, node: string, wanted: string): Promise<void> {
+    let found: string | undefined;
+    const isSo = async (): Promise<boolean> => {
+      found = await this.captureNode(guest, node);
+      return found === undefined || found === wanted;
+    };
+    await waitFor(`${node} of ${guest.domain.name} to be ${wanted}`, isSo, {
+      intervalMs: 5,
+      detail: () => `it is ${found ?? 'absent'}`,
+    });
   }
 
   async startController(): Promise<void> {
@@ -236,11 +288,14 @@ export class Host {
     return this.xen.counts();
   }
 
-  /** A node of the control directory of a guest's stream, such as `underruns`; undefined when it is absent. */
-  async streamNode(guest: Guest, node: string, devid = 0): Promise<string | undefined> {
-    return this.xen.store.tryRead(
-      `/local/domain/0/data/xen-audio/${guest.domain.domid}/${devid}/0/0/${node}`,
-    );
+  /** A node of the control directory of a guest's playback stream, such as `underruns`; undefined when it is absent. */
+  async streamNode(guest: Guest, node: string): Promise<string | undefined> {
+    return this.xen.store.tryRead(`${controlPath(guest.domain.domid, DEVID)}/${PLAYBACK_STREAM}/${node}`);
+  }
+
+  /** As `streamNode`, of its capture stream. */
+  async captureNode(guest: Guest, node: string): Promise<string | undefined> {
+    return this.xen.store.tryRead(`${controlPath(guest.domain.domid, DEVID)}/${CAPTURE_STREAM}/${node}`);
   }
 
   private dom0Environment(): NodeJS.ProcessEnv {
@@ -249,12 +304,20 @@ export class Host {
   }
 }
 
-/** A card with one PCM device of one playback stream, and no limits of its own. */
-export function playbackCard(name: string): VsndCard {
+/** A card with one PCM device of a playback and a capture stream, and no limits of its own. */
+export function soundCard(name: string): VsndCard {
   return {
     shortName: name,
     longName: `Sound of ${name}`,
-    pcm: [{ name: 'playback', streams: [{ type: 'p', uniqueId: 'out' }] }],
+    pcm: [
+      {
+        name: 'main',
+        streams: [
+          { type: 'p', uniqueId: 'out' },
+          { type: 'c', uniqueId: 'in' },
+        ],
+      },
+    ],
   };
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Guest } from '../host/guest.js';
 import type { Host } from '../host/host.js';
 import { noise } from './e2e-signals.js';
 import type { OwnedProcess } from './process.js';
-import type { StreamFormat } from './pulse.js';
+import type { PulseClient, StreamFormat } from './pulse.js';
 import { waitFor } from './wait.js';
 
 /** PulseAudio's default, so that nothing on the way converts. */
@@ -17,33 +17,52 @@ const LIMIT_MS = 25_000;
 /** As long as an ear waits. */
 const HEARD_NOISE_SECONDS = 30;
 
-/** Listens to a sink of dom0's while a test goes on. */
+/** Listens to a source while a test goes on. */
 export class Ear {
   private static count = 0;
 
   private constructor(
     private readonly recorder: OwnedProcess,
-    private readonly sink: string,
+    private readonly source: string,
     private readonly file: string,
   ) {}
 
-  static async open(host: Host, sink: string): Promise<Ear> {
+  /** Listens to what a sink of dom0's plays. */
+  static open(host: Host, sink: string): Promise<Ear> {
+    return Ear.ofSource(host, host.client, `${sink}.monitor`);
+  }
+
+  /** Listens to a guest's source. */
+  static inGuest(host: Host, guest: Guest): Promise<Ear> {
+    return Ear.ofSource(host, guest.client, guest.source ?? '');
+  }
+
+  private static async ofSource(host: Host, client: PulseClient, source: string): Promise<Ear> {
     Ear.count += 1;
-    const file = join(host.dir, `${sink}-${Ear.count}.pcm`);
-    writeFileSync(file, '');
+    const file = join(host.dir, `${source}-${Ear.count}.pcm`);
     const logFile = join(host.dir, 'ears.log');
-    const recorder = host.client.record(`${sink}.monitor`, file, FORMAT, { latencyMs: LATENCY_MS, logFile });
-    const ear = new Ear(recorder, sink, file);
+    const recorder = client.record(source, file, FORMAT, { latencyMs: LATENCY_MS, logFile });
+    const ear = new Ear(recorder, source, file);
     await ear.await('to be recorded', 1, () => true);
     return ear;
   }
 
-  /** Resolves when sound comes out of the sink from now on, that much without a pause. */
+  /** Whether it still listens. */
+  get running(): boolean {
+    return this.recorder.running;
+  }
+
+  /** Resolves when it has heard that much more, whatever it is: time goes on. */
+  async goesOn(seconds = 0.2): Promise<void> {
+    await this.await('to go on', seconds, () => true);
+  }
+
+  /** Resolves when sound comes out of the source from now on, that much without a pause. */
   async hears(seconds = 0.2): Promise<void> {
     await this.await('to sound', seconds, (octets) => !hasPause(octets));
   }
 
-  /** Resolves when silence comes out of the sink from now on. */
+  /** Resolves when silence comes out of the source from now on. */
   async hearsNothing(seconds = 0.2): Promise<void> {
     await this.await('to be silent', seconds, (octets) => octets.every((octet) => octet === 0));
   }
@@ -61,7 +80,7 @@ export class Ear {
       const octets = tail(this.file, begin, length);
       return octets.length === length && judge(octets);
     };
-    await waitFor(`the sink ${this.sink} ${what} for ${seconds} s`, probe, {
+    await waitFor(`the source ${this.source} ${what} for ${seconds} s`, probe, {
       timeoutMs: LIMIT_MS,
       detail: () => this.recorder.logTail(),
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Plays a known signal on one sound server while recording the monitor of a sink on another. */
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -25,6 +25,12 @@ export interface Place {
   sink: string;
 }
 
+/** A server with the source that is recorded. */
+export interface SourcePlace {
+  client: PulseClient;
+  source: string;
+}
+
 export interface PlayOptions {
   /** Latency asked by the player; default: what the server gives. */
   latencyMs?: number;
@@ -37,7 +43,7 @@ export interface PlayOptions {
   leadInSeconds?: number;
 }
 
-/** A recording of what a sink plays. */
+/** A recording of what a sink plays, or of a source; its file is of this machine, wherever the source is. */
 export class Recorder {
   private constructor(
     private readonly process: OwnedProcess,
@@ -46,10 +52,10 @@ export class Recorder {
   ) {}
 
   /**
-   * Resolves when it records, and, unless `settle` is false, when the silence that the sink had rendered ahead has
-   * passed.
+   * Resolves when it records a sink's monitor, and, unless `settle` is false, when the silence that the sink had
+   * rendered ahead has passed.
    *
-   * @param dir where its file goes, named after the sink
+   * @param dir where its file goes, named after the monitor
    */
   static async start(
     place: Place,
@@ -57,15 +63,10 @@ export class Recorder {
     dir: string,
     options: { channelMap?: string; settle?: boolean } = {},
   ): Promise<Recorder> {
-    const { channelMap, settle = true } = options;
-    const file = join(dir, `${place.sink}.recorded`);
-    writeFileSync(file, ''); // what an earlier recorder left is not ours
-    const asked = { latencyMs: RECORDER_LATENCY_MS, ...(channelMap === undefined ? {} : { channelMap }) };
-    const args = ['--record', ...streamArgs(`${place.sink}.monitor`, format, asked), file];
-    const process = await startPacat(`recorder of ${place.sink}`, place.client, args, dir);
-    const recorder = new Recorder(process, file, format);
+    const { settle = true, ...asked } = options;
+    const monitor = { client: place.client, source: `${place.sink}.monitor` };
+    const recorder = await Recorder.ofSource(monitor, format, dir, asked);
     try {
-      await recorder.grows(1);
       if (settle) {
         await settled(place);
       }
@@ -76,12 +77,42 @@ export class Recorder {
     return recorder;
   }
 
+  /** Resolves when it records a source. @param dir as for `start` */
+  static async ofSource(
+    { client, source }: SourcePlace,
+    format: StreamFormat,
+    dir: string,
+    options: { channelMap?: string } = {},
+  ): Promise<Recorder> {
+    const file = join(dir, `${source}.recorded`);
+    const args = ['--record', ...streamArgs(source, format, { latencyMs: RECORDER_LATENCY_MS, ...options })];
+    const process = await startPacat(`recorder of ${source}`, client, args, dir, file);
+    const recorder = new Recorder(process, file, format);
+    try {
+      await recorder.grows(1);
+    } catch (error) {
+      await recorder.stop();
+      throw error;
+    }
+    return recorder;
+  }
+
+  /** What has been recorded so far. */
+  heard(): Buffer {
+    return readFileSync(this.file);
+  }
+
+  /** Octets recorded so far. */
+  get bytes(): number {
+    return sizeOf(this.file);
+  }
+
   /** Goes on for a while after now, ends, and yields everything. */
   async finish(tailSeconds = 0.5): Promise<Buffer> {
     const tail = Math.ceil(tailSeconds * this.format.rate) * frameBytesOf(this.format);
-    await this.grows(sizeOf(this.file) + tail);
+    await this.grows(this.bytes + tail);
     await this.stop();
-    return readFileSync(this.file);
+    return this.heard();
   }
 
   /** Harmless when it has ended. */
@@ -89,8 +120,9 @@ export class Recorder {
     await this.process.stop();
   }
 
-  private async grows(bytes: number): Promise<void> {
-    const enough = (): boolean => !this.process.running || sizeOf(this.file) >= bytes;
+  /** Resolves when it has that many octets. @throws Error when it has ended before */
+  async grows(bytes: number): Promise<void> {
+    const enough = (): boolean => !this.process.running || this.bytes >= bytes;
     await waitFor(`${this.file} to grow to ${bytes} octets`, enough, {
       timeoutMs: 20_000,
       detail: () => this.process.logTail(),
@@ -213,9 +245,11 @@ async function startPacat(
   client: PulseClient,
   args: string[],
   dir: string,
+  outputFile?: string,
 ): Promise<OwnedProcess> {
   const { machine, env } = client;
-  const options = { env, logFile: join(dir, 'clients.log') };
+  const output = outputFile === undefined ? {} : { outputFile };
+  const options = { env, logFile: join(dir, 'clients.log'), ...output };
   return (await mayUseRealtime(machine))
     ? machine.start(name, 'chrt', ['--rr', '4', 'pacat', ...args], options)
     : machine.start(name, 'pacat', args, options);

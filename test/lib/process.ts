@@ -15,8 +15,10 @@ export interface ProcessOptions {
   /** The whole environment; default: ours. */
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** File that receives stderr, and stdout unless that is piped; appended to. Default: both are dropped. */
+  /** File that receives stderr, and stdout unless that goes elsewhere; appended to. Default: both are dropped. */
   logFile?: string;
+  /** File that receives stdout, made anew. */
+  outputFile?: string;
   /** Streams to keep for the caller; the rest goes to the log. */
   pipe?: { stdin?: boolean; stdout?: boolean };
   /**
@@ -63,11 +65,12 @@ export class OwnedProcess {
     args: readonly string[],
     options: ProcessOptions = {},
   ): OwnedProcess {
-    const { env, cwd, logFile, pipe, signals = 'kill' } = options;
+    const { env, cwd, logFile, outputFile, pipe, signals = 'kill' } = options;
     const log = logFile === undefined ? 'ignore' : openSync(logFile, 'a');
+    const output = outputFile === undefined ? log : openSync(outputFile, 'w');
     const stdio: StdioOptions = [
       pipe?.stdin === true || signals === 'stdin' ? 'pipe' : 'ignore',
-      pipe?.stdout === true ? 'pipe' : log,
+      pipe?.stdout === true ? 'pipe' : output,
       log,
     ];
     const mortal = ['--pdeathsig', 'KILL', '--', command, ...args];
@@ -75,8 +78,10 @@ export class OwnedProcess {
       const child = spawn('setpriv', mortal, { env: env ?? process.env, cwd, stdio });
       return new OwnedProcess(name, child, logFile, signals);
     } finally {
-      if (typeof log === 'number') {
-        closeSync(log);
+      for (const file of new Set([log, output])) {
+        if (typeof file === 'number') {
+          closeSync(file);
+        }
       }
     }
   }

@@ -97,6 +97,15 @@ export class PulseClient {
     return found;
   }
 
+  /** The one source of that name. @throws Error when there is none */
+  async source(name: string): Promise<PulseItem<'sources'>> {
+    const found = (await this.list('sources')).find((source) => source.name === name);
+    if (found === undefined) {
+      throw new Error(`no source '${name}' on ${this.server}`);
+    }
+    return found;
+  }
+
   /** Loads a module. @returns its index @throws Error when the server refuses it */
   async loadModule(name: string, args = ''): Promise<number> {
     return Number(await this.pactl('load-module', name, ...(args === '' ? [] : [args])));
@@ -117,15 +126,16 @@ export class PulseClient {
     return this.machine.start(`pacat to ${sink}`, 'pacat', args, this.options(options.logFile));
   }
 
-  /** Records a source into a file of its machine as raw PCM until it is stopped; the caller owns the process. */
+  /** Records a source into a file of this machine, made anew, as raw PCM until it is stopped; the caller owns the process. */
   record(
     source: string,
     file: string,
     format: StreamFormat,
     options: { latencyMs?: number; logFile?: string } = {},
   ): OwnedProcess {
-    const args = [...streamArgs(source, format, options.latencyMs), '--record', file];
-    return this.machine.start(`parec from ${source}`, 'pacat', args, this.options(options.logFile));
+    const args = [...streamArgs(source, format, options.latencyMs), '--record'];
+    const outputs = { ...this.options(options.logFile), outputFile: file };
+    return this.machine.start(`parec from ${source}`, 'pacat', args, outputs);
   }
 
   private options(logFile: string | undefined): { env: NodeJS.ProcessEnv; logFile?: string } {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { Host, playbackCard } from '../../host/host.js';
+import { Host, soundCard } from '../../host/host.js';
 import type { Guest } from '../../host/guest.js';
 import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { compare, playAndRecord } from '../../lib/e2e-play.js';
@@ -74,9 +74,9 @@ const convertedRows: { guest: StreamFormat; dom0: StreamFormat }[] = [
 ];
 
 const cards: Record<'wide' | 'narrow', VsndCard> = {
-  wide: { ...playbackCard('wide'), bufferSizeBytes: BUFFER_BYTES },
+  wide: { ...soundCard('wide'), bufferSizeBytes: BUFFER_BYTES },
   narrow: {
-    ...playbackCard('narrow'),
+    ...soundCard('narrow'),
     sampleFormats: ['s16_le'],
     sampleRates: [48_000],
     channelsMax: 2,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { Host, playbackCard, SPEAKERS } from '../../host/host.js';
+import { Host, soundCard, SPEAKERS } from '../../host/host.js';
 import { frontendPath, Guest } from '../../host/guest.js';
 import { PulseDaemon } from '../../host/pulse-daemon.js';
 import { logFrom, playSilence } from '../../lib/e2e-lifecycle.js';
@@ -104,7 +104,7 @@ describe('end to end: what module-xen-sink refuses', function () {
   });
 
   it("says which of the card's nodes makes no sense, or what they do not allow", async () => {
-    await host.changeCard(guest, { ...playbackCard('narrow'), sampleRates: [48000] });
+    await host.changeCard(guest, { ...soundCard('narrow'), sampleRates: [48000] });
     const log = logFrom(guest.pulse.logFile);
     await assert.rejects(guest.client.loadModule(SINK_MODULE, 'rate=44100'));
     assert.match(log(), /Card vsnd-0 refuses these arguments: rate 44100 Hz is not among its sample-rates/);
@@ -159,7 +159,7 @@ describe('end to end: what module-xen-sink waits for', function () {
     await host.removeCard(guest);
     await host.stopController();
     const impatient = new Toolstack(host.xen.store, 100);
-    await assert.rejects(impatient.addVsnd(guest.domain.domid, 0, playbackCard('late')), ToolstackError);
+    await assert.rejects(impatient.addVsnd(guest.domain.domid, 0, soundCard('late')), ToolstackError);
     await guest.pulse.start();
 
     await loadsAndKeepsTime(guest);
@@ -188,7 +188,7 @@ describe('end to end: what module-xen-sink waits for', function () {
     await guest.loadSink('rate=44100');
     const log = logFrom(guest.pulse.logFile);
 
-    const card = { ...playbackCard('narrow'), sampleRates: [48000] };
+    const card = { ...soundCard('narrow'), sampleRates: [48000] };
     await host.addCard(guest, card);
     const reason =
       'Card vsnd-0: rate 44100 Hz is not among its sample-rates; choose another with rate=, or add it there. Playing nowhere';

@@ -160,6 +160,15 @@ export function toS16(samples: Float64Array, channels: number): Buffer {
   return pcm;
 }
 
+/** s16le stereo as mono: its left channel. */
+export function onlyLeft(pcm: Buffer): Buffer {
+  const left = Buffer.alloc(pcm.length / 2);
+  for (let at = 0; at < left.length; at += 2) {
+    left.writeInt16LE(pcm.readInt16LE(at * 2), at);
+  }
+  return left;
+}
+
 /** The first channel of s16le frames as samples. */
 export function firstChannel(pcm: Buffer, channels: number): Float64Array {
   const samples = new Float64Array(Math.floor(pcm.length / channels / 2));

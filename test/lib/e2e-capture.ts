@@ -23,6 +23,8 @@ export interface CapturePassage {
   guest: Guest;
   /** The sink to speak into. */
   feed: string;
+  /** The source to move the guest's stream to; default: it stays where it is. */
+  route?: string;
   pcm: Buffer;
   format: StreamFormat;
   channelMap?: string;
@@ -48,7 +50,14 @@ export async function captureAndRecord(passage: CapturePassage): Promise<Capture
   try {
     const recorder = await Recorder.ofSource(place, recordedFormat, guest.dir, withMap(recordedMap));
     owned.push(recorder);
-    await routeSourceTo(host, guest, feed);
+    await waitFor(
+      'the guest to record in dom0',
+      async () => (await sourceOutputsOf(host, guest)).length > 0,
+      {
+        detail: () => guest.logTail(),
+      },
+    );
+    if (passage.route !== undefined) await routeSourceTo(host, guest, passage.route);
     const own = await Recorder.start(here, format, guest.dir, withMap(channelMap));
     owned.push(own);
     const options = { latencyMs: PLAYER_LATENCY_MS, leadInSeconds: LEAD_IN_SECONDS, ...withMap(channelMap) };
@@ -95,14 +104,24 @@ export async function sourceOutputsOf(host: Host, guest?: Guest): Promise<Source
   });
 }
 
-/** Lets a guest's stream record the monitor of another sink of dom0's, once it is open. */
-export async function routeSourceTo(host: Host, guest: Guest, feed: string): Promise<void> {
-  const output = await waitFor(
-    `the stream of ${guest.domain.name} to record in dom0`,
-    async () => (await sourceOutputsOf(host, guest))[0],
-    { detail: () => guest.logTail() },
-  );
-  await host.client.pactl('move-source-output', String(output.index), `${feed}.monitor`);
+/** Lets a guest's stream, which is open, record another source of dom0's. */
+export async function routeSourceTo(host: Host, guest: Guest, source: string): Promise<void> {
+  const [output] = await sourceOutputsOf(host, guest);
+  await host.client.pactl('move-source-output', String(output?.index), source);
+}
+
+/**
+ * Gives dom0 another microphone: a sink to speak into, and a source. A guest's stream goes to no other monitor than the
+ * one in the settings, so it is a source of its own that hears what the monitor does.
+ *
+ * @param spec arguments of the sink
+ * @returns the source's name
+ */
+export async function addMicrophone(host: Host, feed: string, spec = ''): Promise<string> {
+  const source = `${feed}_mic`;
+  await host.client.loadModule('module-null-sink', `sink_name=${feed} ${spec}`.trimEnd());
+  await host.client.loadModule('module-remap-source', `source_name=${source} master=${feed}.monitor`);
+  return source;
 }
 
 /** Speaks into dom0's microphone; the caller owns the process. */

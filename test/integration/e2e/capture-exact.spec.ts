@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { Host, ON_REAL_XEN } from '../../host/host.js';
-import { captureAndRecord, judge, type CapturePassage } from '../../lib/e2e-capture.js';
+import { addMicrophone, captureAndRecord, judge, type CapturePassage } from '../../lib/e2e-capture.js';
 import { argumentsOf, nameOf } from '../../lib/e2e-formats.js';
 import { frameBytesOf, music, onlyLeft } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
@@ -28,12 +28,12 @@ describe(`end to end: ${SECONDS} s of a recording fed to dom0's microphone`, fun
   /** A guest that may record, and a microphone of its own, so that all can record at the same time. */
   async function prepare(format: StreamFormat): Promise<CapturePassage> {
     const feed = `feed_${format.rate}_${format.channels}`;
-    await host.client.loadModule('module-null-sink', `sink_name=${feed} ${argumentsOf(format)}`);
+    const route = await addMicrophone(host, feed, argumentsOf(format));
     const guest = await host.addGuest();
     await host.allowCapture(guest);
     await guest.loadSource(argumentsOf(format));
     await guest.connected();
-    return { host, guest, feed, pcm: await recording(format), format };
+    return { host, guest, feed, route, pcm: await recording(format), format };
   }
 
   async function arrives(passage: CapturePassage): Promise<void> {

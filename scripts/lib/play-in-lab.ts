@@ -8,14 +8,18 @@ import { OwnedProcess } from '../../test/lib/process.js';
 import { paths } from '../../test/lib/paths.js';
 import type { StreamFormat } from '../../test/lib/pulse.js';
 import { stageForLab } from './lab-stage.js';
-import type { Played } from './play-through.js';
+import type { RoundTrip } from './round-trip.js';
 
 /** Building the lab's image, booting it, and the emulation of a busy machine. */
 const LAB_TIMEOUT_MS = 900_000;
 /** Where the PCM lies, below the folder that goes into dom0. */
 const FOLDER = 'demo';
 
-const Figures = z.object({ latencyMs: z.number().nullable(), underruns: z.number().nullable() });
+const Figures = z.object({
+  latencyMs: z.number().nullable(),
+  underruns: z.number().nullable(),
+  captureLatencyMs: z.number().nullable(),
+});
 
 export interface PlayInLab {
   pcmFile: string;
@@ -24,8 +28,8 @@ export interface PlayInLab {
   signal: AbortSignal;
 }
 
-/** As playThrough, in the dom0 of a real Xen that scripts/xen-lab boots for it. @throws Error of the lab */
-export async function playInLab({ pcmFile, format, workDir, signal }: PlayInLab): Promise<Played> {
+/** As roundTrip, in the dom0 of a real Xen that scripts/xen-lab boots for it. @throws Error of the lab */
+export async function playInLab({ pcmFile, format, workDir, signal }: PlayInLab): Promise<RoundTrip> {
   const stage = join(workDir, 'stage');
   const results = join(workDir, 'results');
   const logFile = join(workDir, 'lab.log');
@@ -40,10 +44,12 @@ export async function playInLab({ pcmFile, format, workDir, signal }: PlayInLab)
   });
   try {
     await lab.succeeded(LAB_TIMEOUT_MS);
-    const received = readFileSync(join(results, FOLDER, 'received.pcm'));
+    const result = (name: string): Buffer => readFileSync(join(results, FOLDER, name));
     return {
-      received,
-      ...Figures.parse(JSON.parse(readFileSync(join(results, FOLDER, 'figures.json'), 'utf8'))),
+      received: result('received.pcm'),
+      heard: result('heard.pcm'),
+      unheard: result('unheard.pcm'),
+      ...Figures.parse(JSON.parse(result('figures.json').toString())),
     };
   } finally {
     await lab.stop({ timeoutMs: 30_000 });

@@ -7,6 +7,7 @@ import type { Guest } from '../../test/host/guest.js';
 import type { OwnedProcess } from '../../test/lib/process.js';
 import type { StreamFormat } from '../../test/lib/pulse.js';
 import { waitFor } from '../../test/lib/wait.js';
+import { medianOf } from './median.js';
 import { frameBytesOf } from './recording.js';
 import { SpeakerRelay } from './speakers.js';
 
@@ -130,8 +131,4 @@ function sizeOf(file: string): number {
 
 function numberOf(text: string | undefined): number | null {
   return text === undefined || !/^\d+$/.test(text) ? null : Number(text);
-}
-
-function medianOf(values: number[]): number | null {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? null;
 }

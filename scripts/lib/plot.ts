@@ -15,6 +15,9 @@ export interface PlotInput {
   channels: number;
   sampleBytes: 2 | 4;
   title: string;
+  /** Where it was sent, and where received. */
+  from: string;
+  to: string;
 }
 
 /**
@@ -25,7 +28,7 @@ export interface PlotInput {
 export async function plotWaveforms(input: PlotInput, dataFile: string, pngFile: string): Promise<void> {
   const rows = envelopes(input);
   writeFileSync(dataFile, rows.map((row) => row.map((value) => value.toPrecision(7)).join(' ')).join('\n'));
-  const result = await runCommand('gnuplot', ['-e', gnuplotScript(input.title, dataFile, pngFile)], {
+  const result = await runCommand('gnuplot', ['-e', gnuplotScript(input, dataFile, pngFile)], {
     timeoutMs: 60_000,
   });
   if (result.code !== 0) {
@@ -66,7 +69,7 @@ function sampleAt(pcm: Buffer, at: number, sampleBytes: 2 | 4): number {
   return pcm.readIntLE(at, sampleBytes) / 2 ** (sampleBytes * 8 - 1);
 }
 
-function gnuplotScript(title: string, dataFile: string, pngFile: string): string {
+function gnuplotScript({ title, from, to }: PlotInput, dataFile: string, pngFile: string): string {
   // The line shows what has no height: silence, and a difference of nothing.
   const panel = (name: string, column: number, colour: string): string =>
     `set ylabel "${name}"; plot "${escape(dataFile)}" using 1:${column}:${column + 1} ` +
@@ -77,8 +80,8 @@ function gnuplotScript(title: string, dataFile: string, pngFile: string): string
     `set output "${escape(pngFile)}"`,
     `set multiplot layout 3,1 title "${escape(title)}" noenhanced`,
     'set grid; set yrange [-1:1]; set autoscale xfix; set lmargin 10',
-    panel('sent in the guest', 2, '#2a6f97'),
-    panel('received in dom0', 4, '#2d7d46'),
+    panel(`sent in ${from}`, 2, '#2a6f97'),
+    panel(`received in ${to}`, 4, '#2d7d46'),
     'set xlabel "seconds of the recording"',
     panel('difference', 6, '#b23a48'),
     'unset multiplot',

@@ -253,11 +253,16 @@ export class Host {
 
   /** Takes it back; resolves when nothing flows to the guest any more. */
   async denyCapture(guest: Guest): Promise<void> {
-    this.recorders.delete(guest.domain.uuid);
-    this.recorders.delete(guest.domain.name);
+    this.forgetRecorder(guest);
     await this.controller.reload();
     await this.captureNodeIs(guest, 'capture', '0');
     await this.captureNodeIs(guest, 'active', '0');
+  }
+
+  /** Takes it out of the settings, which count from the controller's next start. */
+  forgetRecorder(guest: Guest): void {
+    this.recorders.delete(guest.domain.uuid);
+    this.recorders.delete(guest.domain.name);
   }
 
   /** Waits for a node of the guest's capture stream, when it has one that is connected. */

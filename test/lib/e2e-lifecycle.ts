@@ -16,6 +16,8 @@ import { noise, silentFrames } from './e2e-signals.js';
 import type { OwnedProcess } from './process.js';
 import { waitFor } from './wait.js';
 
+/** What a killed frontend of one stream has published: rings, channels, version, features. Its successor takes them away. */
+export const LEFT_BEHIND_NODES = 9;
 /** Longer than any test plays. */
 const NOISE_SECONDS = 120;
 /** Time to route a stream before its first sound. */

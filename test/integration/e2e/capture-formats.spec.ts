@@ -36,7 +36,12 @@ describe('end to end: sample formats, rates and channels that a guest records', 
   });
 
   /** Speaks into a microphone of dom0's that is made for it; a card and source of the guest, likewise, record it. */
-  async function record(spoken: StreamFormat, recorded: StreamFormat, pcm: Buffer): Promise<Buffer> {
+  async function record(
+    spoken: StreamFormat,
+    recorded: StreamFormat,
+    pcm: Buffer,
+    sampleFormat?: string,
+  ): Promise<Buffer> {
     const channelMap = channelMapOf(spoken.channels);
     const feed = await host.client.loadModule(
       'module-null-sink',
@@ -51,9 +56,9 @@ describe('end to end: sample formats, rates and channels that a guest records', 
         guest,
         feed: FEED,
         pcm,
-        format: spoken,
+        format: { ...spoken, format: sampleFormat ?? spoken.format },
         channelMap,
-        recordedFormat: recorded,
+        recordedFormat: { ...recorded, format: sampleFormat ?? recorded.format },
         recordedChannelMap: channelMapOf(recorded.channels),
       });
       return heard;

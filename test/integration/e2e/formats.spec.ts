@@ -87,7 +87,12 @@ describe('end to end: sample formats, rates and channels', function () {
   });
 
   /** Sends a signal through a card and sink of the guest and a sink of dom0 that are made for it. */
-  async function send(guestSpec: StreamFormat, dom0Spec: StreamFormat, pcm: Buffer): Promise<Buffer> {
+  async function send(
+    guestSpec: StreamFormat,
+    dom0Spec: StreamFormat,
+    pcm: Buffer,
+    sampleFormat?: string,
+  ): Promise<Buffer> {
     const toMap = channelMapOf(dom0Spec.channels);
     const dom0Sink = await host.client.loadModule(
       'module-null-sink',
@@ -101,8 +106,8 @@ describe('end to end: sample formats, rates and channels', function () {
         from: { client: guest.client, sink: guest.sink ?? '' },
         to: { client: host.client, sink: DOM0_SINK },
         pcm,
-        format: guestSpec,
-        recordedFormat: dom0Spec,
+        format: { ...guestSpec, format: sampleFormat ?? guestSpec.format },
+        recordedFormat: { ...dom0Spec, format: sampleFormat ?? dom0Spec.format },
         recordedChannelMap: toMap,
         dir: guest.dir,
         options: {

@@ -4,7 +4,13 @@ import { readFileSync } from 'node:fs';
 
 import { SPEAKERS } from '../../host/host.js';
 import type { Counts } from '../../host/xen.js';
-import { backendModulesOf, isPlaying, logFrom, TwoGuests } from '../../lib/e2e-lifecycle.js';
+import {
+  backendModulesOf,
+  isPlaying,
+  LEFT_BEHIND_NODES,
+  logFrom,
+  TwoGuests,
+} from '../../lib/e2e-lifecycle.js';
 import { Ear } from '../../lib/e2e-lifecycle-ear.js';
 import { waitFor } from '../../lib/wait.js';
 
@@ -12,8 +18,6 @@ import { waitFor } from '../../lib/wait.js';
 const TEST_MS = 120_000;
 /** What removing a card may take; xl gives up after 10 s. */
 const REMOVAL_MS = 2000;
-/** What a killed frontend has published: rings, channels, version, features. Its successor takes them away. */
-const LEFT_BEHIND_NODES = 9;
 
 describe('end to end: what comes and goes', function () {
   this.timeout(TEST_MS);

@@ -9,11 +9,12 @@ const LOOK_MS = 5;
 const WINDOW_FRAMES = 64;
 
 /**
- * Tells which frame of the microphone is heard at a moment. A recorder of dom0 gets each a little late, and sometimes
- * later: what counts is the least delay that any look at its recording has shown.
+ * Tells which frame of a recording belongs to a moment. A recorder gets each a little late, and sometimes later: what
+ * counts is the least delay that any look at its recording has shown while this clock runs.
  */
-export class MicrophoneClock {
+export class RecordingClock {
   private readonly timer: NodeJS.Timeout;
+  private readonly rate: number;
   private earliestStartMs = Infinity;
 
   constructor(recorder: Recorder, format: StreamFormat) {
@@ -24,7 +25,10 @@ export class MicrophoneClock {
     }, LOOK_MS);
   }
 
-  private readonly rate: number;
+  /** When the recording began, of performance.now(): the same to every clock of it if its length is the time it took. */
+  get startMs(): number {
+    return this.earliestStartMs;
+  }
 
   /** @param atMs of performance.now() */
   frameAt(atMs: number): number {

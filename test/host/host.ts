@@ -57,8 +57,6 @@ export interface GuestOptions {
 
 /** Which Xen the tests of this run get: 'emulated' (the default), or 'real' when they run in the dom0 of one. */
 const XEN_OF_RUN = 'XEN_AUDIO_TEST_XEN';
-/** Where a second is a second of work, however long the emulation takes. */
-export const ON_REAL_XEN = process.env[XEN_OF_RUN] === 'real';
 
 /**
  * A Xen host: Xen, D-Bus, dom0's PulseAudio, xen-audiod, guests. It owns every process and the folder; `stop` ends and

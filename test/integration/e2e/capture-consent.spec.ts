@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { Host, MIC_FEED, ON_REAL_XEN } from '../../host/host.js';
+import { Host, MIC_FEED } from '../../host/host.js';
 import { controlPath, CAPTURE_STREAM, type Guest } from '../../host/guest.js';
 import { captureIs, sourceOutputsOf, speak } from '../../lib/e2e-capture.js';
 import { findSound, RecordingClock, soundsIn, type Sound } from '../../lib/e2e-capture-timeline.js';
@@ -10,11 +10,12 @@ import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { Recorder } from '../../lib/e2e-play.js';
 import { frameBytesOf, noise } from '../../lib/e2e-signals.js';
 import type { OwnedProcess } from '../../lib/process.js';
+import { IN_LAB } from '../../lib/scale.js';
 
 const format = { format: 's16le', rate: 44_100, channels: 2 };
 const FRAME_BYTES = frameBytesOf(format);
 /** Longer than all steps together. */
-const NOISE_SECONDS = ON_REAL_XEN ? 120 : 60;
+const NOISE_SECONDS = IN_LAB ? 120 : 60;
 /** How long each step listens. */
 const STEP_SECONDS = 3;
 /** Samples flow that soon after leave was given. */

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 
-import { Host, ON_REAL_XEN } from '../../host/host.js';
+import { Host } from '../../host/host.js';
 import { addMicrophone, captureAndRecord, judge, type CapturePassage } from '../../lib/e2e-capture.js';
 import { argumentsOf, nameOf } from '../../lib/e2e-formats.js';
 import { frameBytesOf, music, onlyLeft } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
+import { IN_LAB } from '../../lib/scale.js';
 
 const MUSIC_SECONDS = 60;
-const SECONDS = ON_REAL_XEN ? 20 : MUSIC_SECONDS;
+const SECONDS = IN_LAB ? 20 : MUSIC_SECONDS;
 
 const formats: StreamFormat[] = [44_100, 48_000].flatMap((rate) =>
   [2, 1].map((channels) => ({ format: 's16le', rate, channels })),
@@ -21,7 +22,7 @@ async function recording(format: StreamFormat): Promise<Buffer> {
 }
 
 describe(`end to end: ${SECONDS} s of a recording fed to dom0's microphone`, function () {
-  this.timeout((SECONDS + 120) * 1000 * (ON_REAL_XEN ? formats.length : 1));
+  this.timeout((SECONDS + 120) * 1000 * (IN_LAB ? formats.length : 1));
   let host: Host;
   const passages = new Map<StreamFormat, Promise<void>>();
 
@@ -51,7 +52,7 @@ describe(`end to end: ${SECONDS} s of a recording fed to dom0's microphone`, fun
       const arrival = arrives(passage);
       arrival.catch(() => undefined); // its test reports the failure
       passages.set(format, arrival);
-      if (ON_REAL_XEN) await arrival.catch(() => undefined); // one after the other there
+      if (IN_LAB) await arrival.catch(() => undefined); // one after the other there
     }
   });
 

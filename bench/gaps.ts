@@ -8,6 +8,7 @@ import type { Guest } from '../test/host/guest.js';
 import type { PcmComparison } from '../test/lib/compare-pcm.js';
 import { compare, countersOf, playAndRecord, type Place } from '../test/lib/e2e-play.js';
 import { noise } from '../test/lib/e2e-signals.js';
+import { numberFrom } from './lib/arguments.js';
 import { cpuSecondsOf } from './lib/cpu.js';
 
 const LEAD_IN_SECONDS = 2;
@@ -59,14 +60,6 @@ function readArguments(args: string[]): Arguments {
     csv: values.csv,
     json: values.json,
   };
-}
-
-function numberFrom(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (!(value >= min && value <= max)) {
-    throw new Error(`--${name} ${text}: expected a number from ${min} to ${max}`);
-  }
-  return value;
 }
 
 async function measure(options: Arguments): Promise<Report> {

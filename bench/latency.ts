@@ -9,6 +9,7 @@ import type { Machine } from '../test/host/machine.js';
 import { countersOf, play, Recorder, type Place } from '../test/lib/e2e-play.js';
 import { probeLatency, quantile } from '../test/lib/e2e-probe.js';
 import { noise } from '../test/lib/e2e-signals.js';
+import { numberFrom } from './lib/arguments.js';
 import { domainCpu } from './lib/xentop.js';
 
 const format = { format: 's16le', rate: 48_000, channels: 2 };
@@ -74,14 +75,6 @@ function readArguments(args: string[]): Arguments {
     impulses: numberFrom('impulses', values.impulses, 1, 500),
     json: values.json,
   };
-}
-
-function numberFrom(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (!(value >= min && value <= max)) {
-    throw new Error(`--${name} ${text}: expected a number from ${min} to ${max}`);
-  }
-  return value;
 }
 
 async function measureAll(options: Arguments): Promise<Figures[]> {

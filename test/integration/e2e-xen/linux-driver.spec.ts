@@ -22,7 +22,7 @@ import type { OwnedProcess } from '../../lib/process.js';
 import type { StreamFormat } from '../../lib/pulse.js';
 import { FULL } from '../../lib/scale.js';
 
-const SECONDS = FULL ? 60 : 4;
+const SECONDS = FULL ? 60 : 3;
 /** Two are the hardest. */
 const PERIODS = FULL ? [2, 3, 4, 5, 6, 7, 8] : [2];
 const LEAD_IN_SECONDS = 1;
@@ -52,6 +52,9 @@ function bufferOf({ rate, periodMs, periods }: Row): AlsaBuffer | undefined {
     ? undefined
     : { periodFrames: Math.floor((rate * periodMs) / 1000), periods };
 }
+
+/** What is between the shortest periods and aplay's own is no harder when the sink is held. */
+const isExtreme = ({ periodMs }: Row): boolean => periodMs === undefined || periodMs === 5;
 
 const nameOf = ({ rate, periodMs, periods }: Row): string =>
   periodMs === undefined
@@ -85,7 +88,9 @@ for (const rate of [44_100, 48_000]) {
         await host.stop();
       });
 
-      for (const row of rows.filter((candidate) => candidate.rate === rate)) {
+      for (const row of rows.filter(
+        (candidate) => candidate.rate === rate && (FULL || !held || isExtreme(candidate)),
+      )) {
         it(`arrives sample for sample: ${nameOf(row)}`, async () => {
           const speakers: Place = { client: host.client, sink: SPEAKERS };
           const recorder = await Recorder.start(speakers, format, host.dir);

@@ -21,7 +21,7 @@ const DRIVER = 'snd_xen_front';
 const EXTRA_MS = 1000;
 const NOISE_FILE = '/tmp/noise';
 const PAUSE_MS = 3000;
-const ROUNDS = FULL ? 20 : 3;
+const ROUNDS = FULL ? 20 : 2;
 /** A heap of V8's breathes; a leak of a guest's worth would be more, and of PulseAudio's nothing may grow. */
 const GROWTH_MAX_KIB = { controller: 8192, pulse: 256 };
 

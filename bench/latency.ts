@@ -3,11 +3,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
+import { medianOf } from '../scripts/lib/median.js';
 import type { Guest } from '../test/host/guest.js';
 import { Host, SPEAKERS } from '../test/host/host.js';
 import type { Machine } from '../test/host/machine.js';
 import { countersOf, play, Recorder, type Place } from '../test/lib/e2e-play.js';
-import { probeLatency, quantile } from '../test/lib/e2e-probe.js';
+import { latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
 import { noise } from '../test/lib/e2e-signals.js';
 import { numberFrom } from './lib/arguments.js';
 import { domainCpu } from './lib/xentop.js';
@@ -49,6 +50,19 @@ interface Figures {
   dom0SinkUsec: number | null;
   underruns: number | null;
 }
+
+/** Of a machine where nothing plays. */
+const NOTHING = {
+  latencyMs: null,
+  p50Usec: null,
+  p99Usec: null,
+  errorUsec: null,
+  drainUsec: null,
+  bufferUsec: null,
+  sinkUsec: null,
+  dom0SinkUsec: null,
+  underruns: null,
+};
 
 /** Where a player plays. */
 interface Way {
@@ -119,11 +133,7 @@ async function measureAll(options: Arguments): Promise<Figures[]> {
 async function measureRest(host: Host, guest: Guest, { seconds }: Arguments): Promise<Figures> {
   const recorder = await Recorder.start({ client: host.client, sink: SPEAKERS }, format, host.dir);
   try {
-    const nothing = {
-      ...{ latencyMs: null, p50Usec: null, p99Usec: null, errorUsec: null, drainUsec: null },
-      ...{ bufferUsec: null, sinkUsec: null, dom0SinkUsec: null, underruns: null },
-    };
-    return { way: 'nothing plays', ...nothing, ...(await costOf(guest, seconds)) };
+    return { way: 'nothing plays', ...NOTHING, ...(await costOf(guest, seconds)) };
   } finally {
     await recorder.stop();
   }
@@ -140,7 +150,7 @@ async function measure(
   const recorder = await Recorder.start(to, format, host.dir);
   try {
     const before = way.ours ? (await countersOf(host, guest)).underruns : null;
-    const { impulses, drain } = await probeLatency({
+    const probed = await probeLatency({
       from: way.from,
       to,
       rate: format.rate,
@@ -149,21 +159,16 @@ async function measure(
     });
     const steady = await playSteadily(host, guest, way, latencyMs, options.seconds);
     const after = way.ours ? (await countersOf(host, guest)).underruns : null;
-    const sorted = (values: number[]): number[] => values.sort((a, b) => a - b);
-    const arrivals = sorted(
-      impulses.flatMap((i) => (i.arrived_usec === null ? [] : [i.arrived_usec - i.written_usec])),
-    );
-    const errors = sorted(
-      impulses.flatMap((i) =>
-        i.heard_usec === null ? [] : [i.heard_usec - i.written_usec - i.reported_latency_usec],
-      ),
-    );
+    const arrivals = probed.impulses
+      .flatMap((i) => (i.arrived_usec === null ? [] : [i.arrived_usec - i.written_usec]))
+      .sort((x, y) => x - y);
+    const { drain } = probed;
     return {
       way: way.name,
       latencyMs,
       p50Usec: quantile(arrivals, 0.5),
       p99Usec: quantile(arrivals, 0.99),
-      errorUsec: quantile(errors, 0.5),
+      errorUsec: quantile(latencyErrors(probed), 0.5),
       drainUsec: drain.last_heard_usec === null ? null : drain.drained_usec - drain.last_heard_usec,
       ...steady,
       underruns: before === null || after === null ? null : after - before,
@@ -242,15 +247,10 @@ async function partsOf(
       dom0: dom0.latency?.actual ?? NaN,
     });
   }
-  const median = (values: number[]): number =>
-    quantile(
-      values.sort((a, b) => a - b),
-      0.5,
-    );
   return {
-    bufferUsec: median(samples.map((s) => s.buffer)),
-    sinkUsec: median(samples.map((s) => s.sink)),
-    dom0SinkUsec: median(samples.map((s) => s.dom0)),
+    bufferUsec: medianOf(samples.map((s) => s.buffer)),
+    sinkUsec: medianOf(samples.map((s) => s.sink)),
+    dom0SinkUsec: medianOf(samples.map((s) => s.dom0)),
   };
 }
 

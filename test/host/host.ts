@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { paths } from '../lib/paths.js';
 import type { PulseClient } from '../lib/pulse.js';
+import { XEN_OF_RUN } from '../lib/scale.js';
 import type { VsndCard } from '../lib/toolstack.js';
 import { waitFor } from '../lib/wait.js';
 import { ControllerProcess } from './controller-process.js';
@@ -54,9 +55,6 @@ export interface GuestOptions {
   /** Starts its PulseAudio; default true. */
   pulse?: boolean;
 }
-
-/** Which Xen the tests of this run get: 'emulated' (the default), or 'real' when they run in the dom0 of one. */
-const XEN_OF_RUN = 'XEN_AUDIO_TEST_XEN';
 
 /**
  * A Xen host: Xen, D-Bus, dom0's PulseAudio, xen-audiod, guests. It owns every process and the folder; `stop` ends and

@@ -4,5 +4,8 @@
 /** XEN_AUDIO_TEST_FULL=1: on real Xen too, as long and as often as elsewhere; takes hours under emulation. */
 export const FULL = process.env['XEN_AUDIO_TEST_FULL'] === '1';
 
+/** Which Xen the tests of this run get: 'emulated' (the default), or 'real' when they run in the dom0 of one. */
+export const XEN_OF_RUN = 'XEN_AUDIO_TEST_XEN';
+
 /** On real Xen in the lab (docs/xen-lab.md) the host's load does not show, and a second costs many. */
-export const IN_LAB = process.env['XEN_AUDIO_TEST_XEN'] === 'real';
+export const IN_LAB = process.env[XEN_OF_RUN] === 'real';

@@ -3,15 +3,20 @@
 #include <config.h>
 #endif
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <pulse/rtclock.h>
+#include <pulse/timeval.h>
 #include <pulse/util.h>
 #include <pulse/xmalloc.h>
 
 #include <pulsecore/core-error.h>
+#include <pulsecore/core-rtclock.h>
 #include <pulsecore/core-util.h>
 #include <pulsecore/i18n.h>
 #include <pulsecore/log.h>
@@ -40,6 +45,9 @@ PA_MODULE_USAGE(
 #define BUFFER_BYTES_MAX (4u * 1024u * 1024u)
 #define BUFFER_FRAMES_MIN 64u
 #define PERIOD_FRAMES_MIN 32u
+#define TELL_USEC (30 * PA_USEC_PER_MSEC)
+/* For this stream, and for PulseAudio's own clients and devices. */
+#define DESCRIPTORS_KEPT 48u
 
 static const char *const valid_modargs[] = {"type",          "domid",        "devid",
                                             "pcm",           "stream",       "ring_ref",
@@ -75,8 +83,24 @@ void xen_backend_spec(const struct sndif_params *params, pa_sample_spec *ss, pa_
 /* ---- what the stream thread asks ---- */
 
 static void ask_latency(struct userdata *u, uint64_t latency_usec) {
+    u->guest_latency_usec = latency_usec;
     u->latency_usec = latency_usec;
+    if (latency_usec > 0) /* else it is not known */
+        u->latency_usec = PA_CLAMP(latency_usec, u->latency_min_usec, u->latency_max_usec);
     u->direction->set_latency(u);
+}
+
+const char *xen_backend_latency_range_node(struct userdata *u, const char *value) {
+    uint32_t min = 0, max = UINT32_MAX;
+    const char *rest;
+
+    if (value && (!(rest = control_parse_order(value, &min)) ||
+                  !control_parse_number(rest, UINT32_MAX, &max) || min > max))
+        return "the least and the most latency in microseconds, with a space between them";
+    u->latency_min_usec = min;
+    u->latency_max_usec = max;
+    ask_latency(u, u->guest_latency_usec);
+    return NULL;
 }
 
 static void open_stream(struct userdata *u, const struct sndif_backend_command *c) {
@@ -89,22 +113,57 @@ static void start_stream(struct userdata *u, uint64_t latency_usec) {
     ask_latency(u, latency_usec);
     u->started = true;
     u->direction->run(u);
-    xen_backend_write(u, "state", u->direction->running_state);
-    xen_backend_run_stats(u, true);
 }
 
 static void stop_stream(struct userdata *u) {
     u->started = false;
     u->direction->run(u);
-    xen_backend_run_stats(u, false);
-    u->direction->write_stats(u);
-    xen_backend_write(u, "state", "connected");
 }
 
 static void close_stream(struct userdata *u) {
     if (u->started)
         stop_stream(u);
     u->direction->close(u);
+}
+
+/* ---- and what is told of that in the control directory, when the guest has its answer ---- */
+
+static const struct sndif_params *params_of(const struct userdata *u) {
+    if (u->config.capture)
+        return u->capture.stream ? &u->capture.stream->params : NULL;
+    return u->playback.stream ? &u->playback.stream->params : NULL;
+}
+
+static void tell(struct userdata *u) {
+    xen_backend_write_format(u, params_of(u));
+    u->direction->write_stats(u);
+    xen_backend_write(u, "state", u->started ? u->direction->running_state : "connected");
+}
+
+static void tell_cb(pa_mainloop_api *a, pa_time_event *e, const struct timeval *tv, void *userdata) {
+    struct userdata *u = userdata;
+
+    (void) tv;
+    a->time_free(e);
+    u->tell_event = NULL;
+    tell(u);
+}
+
+/*
+ * A dozen nodes take milliseconds, and requests come in rows: a drain is a STOP and a CLOSE, and the guest's
+ * program waits for both. So it is told when they are through.
+ */
+static void tell_soon(struct userdata *u) {
+    xen_backend_run_stats(u, u->started);
+    xen_level_update(u);
+    if (!u->tell_event)
+        u->tell_event = pa_core_rttime_new(u->core, pa_rtclock_now() + TELL_USEC, tell_cb, u);
+}
+
+static void tell_nothing(struct userdata *u) {
+    if (u->tell_event)
+        u->core->mainloop->time_free(u->tell_event);
+    u->tell_event = NULL;
 }
 
 /* The guest is told a number only; the reason stands here. */
@@ -123,12 +182,19 @@ static void broken(struct userdata *u, const struct sndif_backend_command *c) {
         pa_log_warn("Guest %s, vsnd-%u/%u/%u: %s; its stream is closed.", u->guest, u->devid, u->pcm,
                     u->stream, c->reason);
     close_stream(u);
+    tell_nothing(u);
+    xen_backend_run_stats(u, false);
+    xen_level_update(u);
+    xen_backend_write_format(u, NULL);
     pa_snprintf(text, sizeof(text), "%s: %s", c->frontend_gone ? "lost" : "broken", c->reason);
     xen_backend_write(u, "state", text);
 }
 
 static void carry_out(struct userdata *u, struct sndif_backend_command *c) {
-    switch (c->type) {
+    const enum sndif_backend_command_type type =
+        c->type; /* *c is the stream thread's once it has its answer */
+
+    switch (type) {
         case SNDIF_BACKEND_OPEN:
             open_stream(u, c);
             break;
@@ -164,6 +230,8 @@ static void carry_out(struct userdata *u, struct sndif_backend_command *c) {
             return;
     }
     sndif_backend_reply(u->backend, 0);
+    if (type <= SNDIF_BACKEND_CLOSE) /* it has opened, started, stopped or closed */
+        tell_soon(u);
 }
 
 static void backend_event_cb(pa_mainloop_api *a, pa_io_event *e, int fd, pa_io_event_flags_t events,
@@ -253,7 +321,7 @@ static int parse_arguments(struct userdata *u, pa_modargs *ma) {
 
     u->guest = pa_sprintf_malloc("%s", pa_modargs_get_value(ma, "guest", "Xen guest"));
     u->uuid = pa_xstrdup(pa_modargs_get_value(ma, "uuid", "unknown"));
-    u->device = pa_xstrdup(pa_modargs_get_value(ma, c->capture ? "source" : "sink", NULL));
+    xen_route_init(u, pa_modargs_get_value(ma, c->capture ? "source" : "sink", NULL));
     u->control = pa_xstrdup(pa_modargs_get_value(ma, "control", NULL));
     return parse_caps(ma, &c->caps);
 }
@@ -276,8 +344,35 @@ static int connect_backend(struct userdata *u) {
     u->backend_event = u->core->mainloop->io_new(u->core->mainloop, sndif_backend_fd(u->backend),
                                                  PA_IO_EVENT_INPUT, backend_event_cb, u);
     u->direction->attach(u);
+    xen_backend_write_format(u, NULL);
+    xen_backend_write(u, "level", "0");
+    xen_backend_watch_control(u);
+    xen_volume_report(u);
+    xen_route_is(u);
     xen_backend_write(u, "state", "connected");
     return 0;
+}
+
+/*
+ * PulseAudio aborts when it runs out of file descriptors, and its own limit is 256: a guest more must not end what all
+ * others play. Descriptors are given out from the lowest on, so a fresh one tells how many there are.
+ */
+static bool has_descriptors_left(void) {
+    struct rlimit limit;
+    int fd;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 && (rlim_t) fd + DESCRIPTORS_KEPT < limit.rlim_cur)
+        return true;
+    pa_log("PulseAudio may have %llu files open and has nearly as many: no further stream of a guest is "
+           "served. Raise "
+           "rlimit-nofile in its daemon.conf, and start it again.",
+           (unsigned long long) limit.rlim_cur);
+    return false;
 }
 
 int pa__init(pa_module *m) {
@@ -289,13 +384,16 @@ int pa__init(pa_module *m) {
     u->core = m->core;
     u->module = m;
     u->direction = &xen_backend_playback;
+    u->latency_max_usec = UINT32_MAX;
+    xen_volume_init(u);
 
     if (!(ma = pa_modargs_new(m->argument, valid_modargs))) {
         pa_log("Failed to parse the module's arguments \"%s\"; usage: %s", m->argument ? m->argument : "",
                pa__get_usage());
         goto fail;
     }
-    if (parse_arguments(u, ma) < 0 || xen_backend_open_control(u) < 0 || connect_backend(u) < 0)
+    if (parse_arguments(u, ma) < 0 || !has_descriptors_left() || xen_backend_open_control(u) < 0 ||
+        connect_backend(u) < 0)
         goto fail;
 
     pa_modargs_free(ma);
@@ -311,7 +409,7 @@ fail:
 int pa__get_n_used(pa_module *m) {
     struct userdata *u = m->userdata;
 
-    return u->direction->in_use(u) ? 1 : 0;
+    return u->direction->volume(u) ? 1 : 0;
 }
 
 void pa__done(pa_module *m) {
@@ -322,6 +420,9 @@ void pa__done(pa_module *m) {
 
     if (u->backend_event)
         u->core->mainloop->io_free(u->backend_event);
+    u->started = false;
+    xen_level_update(u);
+    tell_nothing(u);
     xen_backend_run_stats(u, false);
     u->direction->detach(u);
     sndif_backend_free(u->backend);
@@ -330,9 +431,10 @@ void pa__done(pa_module *m) {
         xen_backend_write(u, "state", "lost: the backend module was unloaded");
     }
     xen_backend_close_control(u);
+    xen_volume_done(u);
+    xen_route_done(u);
     pa_xfree(u->guest);
     pa_xfree(u->uuid);
-    pa_xfree(u->device);
     pa_xfree(u->control);
     pa_xfree(u);
     m->userdata = NULL;

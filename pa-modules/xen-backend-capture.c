@@ -5,11 +5,6 @@
 
 #include "xen-backend.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include <xenstore.h>
-
 #include <pulse/error.h>
 #include <pulse/rtclock.h>
 
@@ -52,6 +47,7 @@ static void source_output_push_cb(pa_source_output *o, const pa_memchunk *chunk)
     if (sndif_capture_push(u->capture.stream, samples + chunk->index, chunk->length, pa_rtclock_now(),
                            age_of_last_frame(o, chunk)))
         sndif_backend_wake(u->backend);
+    xen_level_measure(&u->level, samples + chunk->index, chunk->length);
     pa_memblock_release(chunk->memblock);
 }
 
@@ -59,19 +55,18 @@ static void source_output_push_cb(pa_source_output *o, const pa_memchunk *chunk)
 
 /* What dom0 plays is no microphone: a guest hears it only if it has been named. */
 static bool may_record_from(const struct userdata *u, const pa_source *source) {
-    return u->device ? source == pa_namereg_get(u->core, u->device, PA_NAMEREG_SOURCE) : !source->monitor_of;
+    return !source->monitor_of || xen_route_names(u, source, PA_NAMEREG_SOURCE);
 }
 
 static bool source_output_may_move_to_cb(pa_source_output *o, pa_source *source) {
-    const struct userdata *u = o->userdata;
-
-    return !source->monitor_of || may_record_from(u, source);
+    return may_record_from(o->userdata, source);
 }
 
 static void unlink_source_output(struct userdata *u) {
     pa_source_output_unlink(u->capture.output);
     pa_source_output_unref(u->capture.output);
     u->capture.output = NULL;
+    xen_route_is(u);
 }
 
 /* Ends the recording at once; xen_backend_wiped follows. */
@@ -100,23 +95,44 @@ static void miss_source(struct userdata *u, const char *reason) {
     u->capture.source_is_missed = true;
 }
 
-/* Made, but not yet running. NULL: there is no source for it. */
-static pa_source_output *new_source_output(struct userdata *u, pa_source *source) {
-    pa_source_output *output = NULL;
-    pa_source_output_new_data data;
+static void output_volume_changed_cb(pa_source_output *o) {
+    xen_volume_is(o->userdata, &o->volume);
+}
+
+static void output_mute_changed_cb(pa_source_output *o) {
+    xen_mute_is(o->userdata, o->muted);
+}
+
+/* What the guest's stream is, and what it had or shall have. module-stream-restore neither overrides nor stores that. */
+static void describe_source_output(const struct userdata *u, pa_source_output_new_data *data) {
     pa_channel_map map;
     pa_sample_spec ss;
+    pa_cvolume volume;
+
+    data->driver = __FILE__;
+    data->module = u->module;
+    xen_backend_describe(u, data->proplist, _("Recording"));
+    xen_backend_spec(&u->capture.stream->params, &ss, &map);
+    pa_source_output_new_data_set_sample_spec(data, &ss);
+    pa_source_output_new_data_set_channel_map(data, &map);
+    if (xen_volume_known(u, ss.channels, &volume)) {
+        pa_source_output_new_data_set_volume(data, &volume);
+        data->volume_is_absolute = true; /* as flat volumes have it */
+    }
+    if (u->volume.mute_is_known)
+        pa_source_output_new_data_set_muted(data, u->volume.mute);
+}
+
+/* Made, but not yet running. NULL: there is no source for it. */
+static pa_source_output *new_source_output(struct userdata *u, pa_source *source, bool is_preferred) {
+    pa_source_output *output = NULL;
+    pa_source_output_new_data data;
     int r;
 
     pa_source_output_new_data_init(&data);
-    data.driver = __FILE__;
-    data.module = u->module;
-    xen_backend_describe(u, data.proplist, _("Recording"));
-    xen_backend_spec(&u->capture.stream->params, &ss, &map);
-    pa_source_output_new_data_set_sample_spec(&data, &ss);
-    pa_source_output_new_data_set_channel_map(&data, &map);
+    describe_source_output(u, &data);
     if (source)
-        pa_source_output_new_data_set_source(&data, source, false, true);
+        pa_source_output_new_data_set_source(&data, source, is_preferred, is_preferred);
     r = pa_source_output_new(&output, u->core, &data);
     pa_source_output_new_data_done(&data);
     if (r < 0)
@@ -125,25 +141,30 @@ static pa_source_output *new_source_output(struct userdata *u, pa_source *source
 }
 
 static bool create_source_output(struct userdata *u) {
-    pa_source *source = u->device ? pa_namereg_get(u->core, u->device, PA_NAMEREG_SOURCE) : NULL;
+    bool is_preferred;
+    pa_source *source = xen_route_start(u, PA_NAMEREG_SOURCE, &is_preferred);
+    pa_source_output *output;
 
-    if (u->device && !source) {
-        miss_source(u, "the one named by source= does not exist");
+    if (is_preferred && !source) {
+        miss_source(u, "the one that is named for it does not exist");
         return false;
     }
-    u->capture.output = new_source_output(u, source);
-    if (!u->capture.output)
+    output = new_source_output(u, source, is_preferred);
+    if (!output)
         return false;
-    if (!may_record_from(u, u->capture.output->source)) {
+    u->capture.output = output;
+    if ((is_preferred && output->source != source) || !may_record_from(u, output->source)) {
         miss_source(u, "the default source is the monitor of a sink, and a guest must not hear what dom0 "
-                       "plays unless source= names it");
+                       "plays unless that is named");
         unlink_source_output(u);
         return false;
     }
-    u->capture.output->userdata = u;
-    u->capture.output->push = source_output_push_cb;
-    u->capture.output->kill = source_output_kill_cb;
-    u->capture.output->may_move_to = source_output_may_move_to_cb;
+    output->userdata = u;
+    output->push = source_output_push_cb;
+    output->kill = source_output_kill_cb;
+    output->may_move_to = source_output_may_move_to_cb;
+    output->volume_changed = output_volume_changed_cb;
+    output->mute_changed = output_mute_changed_cb;
     return true;
 }
 
@@ -165,73 +186,92 @@ static void reconcile(struct userdata *u) {
     pa_assert_se(sndif_capture_admit(u->capture.stream)); /* nothing is left to be wiped */
     set_latency(u);
     pa_source_output_put(u->capture.output);
+    xen_volume_is(u, &u->capture.output->volume);
+    xen_mute_is(u, u->capture.output->muted);
+    xen_route_is(u);
     xen_backend_write(u, "active", "1");
 }
 
-static pa_hook_result_t source_changed_cb(pa_core *core, pa_source *source, struct userdata *u) {
+static pa_hook_result_t default_source_changed_cb(pa_core *core, pa_source *source, struct userdata *u) {
     (void) core, (void) source;
     reconcile(u);
     return PA_HOOK_OK;
 }
 
-/* ---- main thread: consent ---- */
+static void follow_route(struct userdata *u) {
+    bool is_preferred;
+    pa_source *source = xen_route_start(u, PA_NAMEREG_SOURCE, &is_preferred);
 
-static bool read_consent(struct userdata *u) {
-    char path[512];
-    unsigned length;
-    char *value;
-    bool allowed;
-
-    pa_snprintf(path, sizeof(path), "%s/capture", u->control);
-    value = xs_read(u->xs, XBT_NULL, path, &length);
-    allowed = value && pa_streq(value, "1");
-    free(value);
-    return allowed;
+    u->capture.source_is_missed = false;
+    if (u->capture.output && source)
+        pa_source_output_set_preferred_source(u->capture.output, is_preferred ? source : NULL);
+    else
+        reconcile(u);
 }
 
-static void update_consent(struct userdata *u) {
-    const bool allowed = read_consent(u);
+static pa_hook_result_t source_put_cb(pa_core *core, pa_source *source, struct userdata *u) {
+    bool is_preferred;
+
+    (void) core;
+    reconcile(u);
+    if (xen_route_start(u, PA_NAMEREG_SOURCE, &is_preferred) == source && is_preferred)
+        follow_route(u);
+    return PA_HOOK_OK;
+}
+
+static pa_hook_result_t moved_cb(pa_core *core, pa_source_output *o, struct userdata *u) {
+    (void) core;
+    if (o == u->capture.output)
+        xen_route_is(u);
+    return PA_HOOK_OK;
+}
+
+/* ---- main thread: what the controller may change ---- */
+
+static const pa_cvolume *volume_of(const struct userdata *u) {
+    return u->capture.output ? &u->capture.output->volume : NULL;
+}
+
+static const char *device_of(const struct userdata *u) {
+    return u->capture.output && u->capture.output->source ? u->capture.output->source->name : NULL;
+}
+
+static const char *preferred_device_of(const struct userdata *u) {
+    return u->capture.output ? u->capture.output->preferred_source : NULL;
+}
+
+static void set_volume(struct userdata *u, const pa_cvolume *volume) {
+    if (u->capture.output && u->capture.output->volume_writable)
+        pa_source_output_set_volume(u->capture.output, volume, false, true);
+}
+
+static void set_mute(struct userdata *u, bool mute) {
+    if (u->capture.output)
+        pa_source_output_set_mute(u->capture.output, mute, false);
+}
+
+/* ---- main thread: consent ---- */
+
+/* Whatever is not clearly leave is none. */
+const char *xen_backend_capture_node(struct userdata *u, const char *value) {
+    bool allowed = false;
+    const char *expected = value && !control_parse_flag(value, &allowed) ? "0 or 1" : NULL;
 
     if (allowed == u->capture.allowed)
-        return;
+        return expected;
     u->capture.allowed = allowed;
     u->capture.source_is_missed = false;
     pa_log_info("Guest %s, vsnd-%u/%u/%u: %s record.", u->guest, u->devid, u->pcm, u->stream,
                 allowed ? "may" : "may no longer");
     reconcile(u);
-}
-
-static void consent_cb(pa_mainloop_api *a, pa_io_event *e, int fd, pa_io_event_flags_t events,
-                       void *userdata) {
-    struct userdata *u = userdata;
-    char **event;
-
-    (void) a, (void) e, (void) fd, (void) events;
-    while ((event = xs_check_watch(u->xs)))
-        free(event);
-    update_consent(u);
-}
-
-/* Without a control directory nobody can consent, and the guest hears silence. */
-static void watch_consent(struct userdata *u) {
-    char path[512];
-
-    if (!u->xs)
-        return;
-    pa_snprintf(path, sizeof(path), "%s/capture", u->control);
-    if (!xs_watch(u->xs, path, "capture")) {
-        pa_log("Guest %s: watching %s failed, so it will hear silence. May this domain read there?", u->guest,
-               path);
-        return;
-    }
-    u->capture.consent_event =
-        u->core->mainloop->io_new(u->core->mainloop, xs_fileno(u->xs), PA_IO_EVENT_INPUT, consent_cb, u);
+    return expected;
 }
 
 /* ---- main thread: what the stream thread asks ---- */
 
 static void open_stream(struct userdata *u, const struct sndif_backend_command *c) {
     u->capture.stream = c->capture;
+    xen_level_open(u, &c->capture->params);
 }
 
 static void run(struct userdata *u) {
@@ -259,6 +299,8 @@ static void write_stats(struct userdata *u) {
     if (!stream || !u->xs)
         return;
     xen_backend_write_number(u, "overruns", atomic_load(&stream->stats.overruns));
+    xen_backend_write_number(u, "position-frames",
+                             atomic_load(&stream->position_bytes) / stream->params.frame_bytes);
     xen_backend_write_number(
         u, "latency-usec",
         sndif_capture_latency_usec(stream, atomic_load(&stream->position_bytes), pa_rtclock_now()));
@@ -274,26 +316,24 @@ static void attach(struct userdata *u) {
     xen_backend_write(u, "overruns", "0");
     /* the default source changes after a source's own hook, and may have been none for us before */
     u->capture.source_put_slot = pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_SOURCE_PUT], PA_HOOK_LATE,
-                                                 (pa_hook_cb_t) source_changed_cb, u);
-    u->capture.default_source_slot = pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_DEFAULT_SOURCE_CHANGED],
-                                                     PA_HOOK_LATE, (pa_hook_cb_t) source_changed_cb, u);
-    watch_consent(u);
+                                                 (pa_hook_cb_t) source_put_cb, u);
+    u->capture.default_source_slot =
+        pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_DEFAULT_SOURCE_CHANGED], PA_HOOK_LATE,
+                        (pa_hook_cb_t) default_source_changed_cb, u);
+    u->capture.moved_slot = pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_SOURCE_OUTPUT_MOVE_FINISH],
+                                            PA_HOOK_LATE, (pa_hook_cb_t) moved_cb, u);
 }
 
 static void detach(struct userdata *u) {
-    if (u->capture.consent_event)
-        u->core->mainloop->io_free(u->capture.consent_event);
     if (u->capture.source_put_slot)
         pa_hook_slot_free(u->capture.source_put_slot);
     if (u->capture.default_source_slot)
         pa_hook_slot_free(u->capture.default_source_slot);
-    u->capture.consent_event = NULL;
-    u->capture.source_put_slot = u->capture.default_source_slot = NULL;
-    close_stream(u);
-}
-
-static bool in_use(const struct userdata *u) {
-    return u->capture.output != NULL;
+    if (u->capture.moved_slot)
+        pa_hook_slot_free(u->capture.moved_slot);
+    u->capture.source_put_slot = u->capture.default_source_slot = u->capture.moved_slot = NULL;
+    if (u->capture.stream)
+        close_stream(u);
 }
 
 const struct xen_direction xen_backend_capture = {
@@ -306,5 +346,10 @@ const struct xen_direction xen_backend_capture = {
     .close = close_stream,
     .set_latency = set_latency,
     .write_stats = write_stats,
-    .in_use = in_use,
+    .volume = volume_of,
+    .device = device_of,
+    .preferred_device = preferred_device_of,
+    .set_volume = set_volume,
+    .set_mute = set_mute,
+    .follow_route = follow_route,
 };

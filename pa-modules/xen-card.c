@@ -23,7 +23,8 @@
 #include <pulsecore/shared.h>
 
 #define RETRY_USEC (2 * PA_USEC_PER_SEC)
-/* A stream that fails beside others waits twice as long each time, up to 64 s: each attempt interrupts them. */
+/* A stream that fails beside others, or cannot be granted what it needs, waits twice as long each time, up to 64 s:
+ * each attempt interrupts the others. */
 #define DOUBLINGS_MAX 5u
 /* Unless it has lasted for so long. */
 #define STABLE_USEC (10 * PA_USEC_PER_SEC)
@@ -78,15 +79,22 @@ static const char *kind_of(const struct xen_card_stream *stream) {
 /* ---- the end of a connection ---- */
 
 static void unlink_stream(struct xen_card_stream *stream) {
-    if (stream->linked)
-        stream->callbacks->unlink(stream->userdata);
+    if (!stream->linked)
+        return;
+    stream->callbacks->unlink(stream->userdata);
     stream->linked = false;
+    if (pa_rtclock_now() - stream->linked_usec > STABLE_USEC)
+        stream->failures = 0;
 }
 
-static void withdraw(struct xen_card_stream *stream) {
+/* resumed: the channels are of the domain's life before a resume. */
+static void withdraw(struct xen_card_stream *stream, bool resumed) {
     unlink_stream(stream);
-    if (stream->granted)
+    if (stream->granted) {
+        if (resumed)
+            xen_io_evtchn_abandon(&stream->front.evtchn);
         sndif_frontend_done(&stream->front);
+    }
     stream->granted = false;
 }
 
@@ -96,18 +104,33 @@ static void cancel_retry(struct xen_card *card) {
     card->retry_event = NULL;
 }
 
-/* Our own state says Closed, which the backend answers with InitWait. */
+static void retry_in(struct xen_card *card, pa_usec_t usec);
+
+static pa_usec_t next_delay(struct xen_card_stream *stream) {
+    return RETRY_USEC << PA_MIN(stream->failures++, DOUBLINGS_MAX);
+}
+
+/* Our own state says Closed, which the backend answers with InitWait; after a resume it waits already. */
 static void disconnect(struct xen_card *card) {
+    const bool resumed = card->bus.published && xenbus_front_resumed(&card->bus);
     struct xen_card_stream *stream;
 
     PA_LLIST_FOREACH(stream, card->streams) {
-        withdraw(stream);
+        withdraw(stream, resumed);
     }
     card->stale = false;
     card->postponed = 0;
     cancel_retry(card); /* what it waits for has happened another way */
     if (card->bus.published)
         xenbus_front_closed(&card->bus);
+    if (!resumed)
+        return;
+    pa_log("Card vsnd-%u: this guest has been resumed while it was connected; connecting anew. Its old event "
+           "channels stay open until this process ends, which Linux may not survive cleanly: next time, let "
+           "dom0 "
+           "disconnect the card first, with xen-audioctl save or migrate, or PrepareSuspend on D-Bus.",
+           card->bus.card.devid);
+    retry_in(card, 0); /* no state of ours is about to change */
 }
 
 /* ---- refusals ---- */
@@ -211,6 +234,7 @@ static bool grant(struct xen_card_stream *stream) {
     if (r < 0) {
         if (asprintf(&error, "%s failed: %s%s", what, pa_cstrerror(-r), device_hint(-r)) >= 0)
             refuse(stream, error);
+        retry_in(stream->card, next_delay(stream)); /* nobody tells when there is room, or leave */
         return false;
     }
     stream->granted = true;
@@ -227,6 +251,7 @@ static struct xenbus_transport transport_of(const struct xen_card_stream *stream
 }
 
 static void publish_failed(struct xen_card *card, int error) {
+    const bool resumed = xenbus_front_resumed(&card->bus);
     struct xen_card_stream *stream;
     char *reason;
 
@@ -234,7 +259,8 @@ static void publish_failed(struct xen_card *card, int error) {
         if (stream->granted &&
             asprintf(&reason, "publishing its rings in xenstore failed: %s", pa_cstrerror(error)) >= 0)
             refuse(stream, reason);
-        withdraw(stream);
+        withdraw(stream, resumed);
+        retry_in(card, next_delay(stream));
     }
 }
 
@@ -330,8 +356,6 @@ static bool is_any(const struct xen_card *card, bool (*is)(const struct xen_card
     return false;
 }
 
-static void retry_in(struct xen_card *card, pa_usec_t usec);
-
 static void retry_cb(pa_mainloop_api *a, pa_time_event *e, const struct timeval *tv, void *userdata) {
     struct xen_card *card = userdata;
 
@@ -350,12 +374,6 @@ static void retry_cb(pa_mainloop_api *a, pa_time_event *e, const struct timeval 
 static void retry_in(struct xen_card *card, pa_usec_t usec) {
     if (!card->retry_event)
         card->retry_event = pa_core_rttime_new(card->core, pa_rtclock_now() + usec, retry_cb, card);
-}
-
-static pa_usec_t next_delay(struct xen_card_stream *stream) {
-    if (pa_rtclock_now() - stream->linked_usec > STABLE_USEC)
-        stream->failures = 0;
-    return RETRY_USEC << PA_MIN(stream->failures++, DOUBLINGS_MAX);
 }
 
 /* At the cost of the card's other streams only if there is no other way. */

@@ -121,6 +121,10 @@ void xen_io_evtchn_close(struct xen_io_evtchn *evtchn) {
     evtchn->handle = NULL;
 }
 
+void xen_io_evtchn_abandon(struct xen_io_evtchn *evtchn) {
+    evtchn->handle = NULL;
+}
+
 int xen_io_evtchn_fd(const struct xen_io_evtchn *evtchn) {
     return xenevtchn_fd(evtchn->handle);
 }

@@ -67,6 +67,13 @@ int xen_io_evtchn_open(struct xen_io_evtchn *evtchn);
 /* Closes it and thereby every port. Safe on a zeroed struct and twice. */
 void xen_io_evtchn_close(struct xen_io_evtchn *evtchn);
 
+/*
+ * Lets go of it without closing it: our domain has been resumed since the ports were bound. Linux finds a port by its
+ * number when it closes one, so it would hit a BUG where no such number is left, or end the channel of whoever has that
+ * number now. The descriptor stays open and unread until the process ends. Safe as xen_io_evtchn_close.
+ */
+void xen_io_evtchn_abandon(struct xen_io_evtchn *evtchn);
+
 /* The descriptor to poll for POLLIN; never read it directly. */
 int xen_io_evtchn_fd(const struct xen_io_evtchn *evtchn);
 /* A new port that domid may bind to; returns its number. */

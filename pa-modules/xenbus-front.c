@@ -56,6 +56,28 @@ static bool read_feature(const struct xenbus_front *front, const char *name) {
     return is;
 }
 
+/* 0 when xenstore does not say, which no guest's is. */
+static uint32_t read_own_domid(const struct xenbus_front *front) {
+    char *text = xenbus_card_read(&front->card, "domid");
+    uint32_t domid = 0;
+
+    if (text && !xenbus_parse_u32(text, &domid))
+        domid = 0;
+    free(text);
+    return domid;
+}
+
+bool xenbus_front_resumed(const struct xenbus_front *front) {
+    const uint32_t domid = read_own_domid(front);
+    char path[XENBUS_PATH_BYTES];
+
+    /* The toolstack makes the card's nodes anew, and nobody else puts our state back: that tells when a migration has
+     * given us the same domid again. */
+    xenbus_card_path(&front->card, path, "state");
+    return (domid != 0 && front->own_domid != 0 && domid != front->own_domid) ||
+           (front->published && read_state(front, path) == XENBUS_INITIALISING);
+}
+
 /* The backend may be another one after a resume: its path and domid are read anew and its state is watched.
  */
 static bool follow_backend(struct xenbus_front *front) {
@@ -128,7 +150,8 @@ int xenbus_front_fd(const struct xenbus_front *front) {
 
 /* What the two states ask for; table of docs/protocol.md. */
 static enum xenbus_news decide(struct xenbus_front *front, enum xenbus_state own, enum xenbus_state back) {
-    const bool ours = front->published && (own == XENBUS_INITIALISED || own == XENBUS_CONNECTED);
+    /* anything else was written by another, and the backend goes by it */
+    const bool ours = own == (front->connected ? XENBUS_CONNECTED : XENBUS_INITIALISED);
 
     if (front->published && (!ours || (back != XENBUS_CONNECTED && front->connected) ||
                              back == XENBUS_CLOSING || back == XENBUS_CLOSED || back == XENBUS_UNKNOWN))
@@ -148,19 +171,22 @@ enum xenbus_news xenbus_front_next(struct xenbus_front *front) {
     enum xenbus_state own, back;
     enum xenbus_news news;
     char **event;
+    bool followed;
 
     while ((event = xs_check_watch(front->card.xs)))
         free(event);
 
     xenbus_card_path(&front->card, path, "state");
     own = read_state(front, path);
-    if (own == XENBUS_UNKNOWN || !follow_backend(front))
+    followed = follow_backend(front); /* also of a card that is gone: its backend is watched no longer */
+    if (own == XENBUS_UNKNOWN || !followed)
         return front->published ? XENBUS_LOST : XENBUS_NOTHING;
 
     snprintf(path, sizeof(path), "%s/state", front->backend_path);
     back = read_state(front, path);
     news = decide(front, own, back);
     if (news == XENBUS_PUBLISH) {
+        front->own_domid = read_own_domid(front); /* before anything is granted */
         front->features.latency = read_feature(front, "feature-latency");
         front->features.wakeup = read_feature(front, "feature-wakeup");
         front->features.rewind = read_feature(front, "feature-rewind");
@@ -277,12 +303,14 @@ int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transpo
 
 void xenbus_front_closed(struct xenbus_front *front) {
     char path[XENBUS_PATH_BYTES];
+    enum xenbus_state state;
 
     front->published = false;
     front->connected = false;
     xenbus_card_path(&front->card, path, "state");
-    if (read_state(front, path) == XENBUS_UNKNOWN)
-        return; /* the card is gone: writing would bring a part of it back */
+    state = read_state(front, path);
+    if (state == XENBUS_UNKNOWN || state == XENBUS_INITIALISING)
+        return; /* the card is gone, and writing would bring a part of it back; or it is new, and has nothing of ours */
 
     put_all_streams(front, XBT_NULL, NULL, 0);
     put_card_nodes(front, XBT_NULL, false);

@@ -45,6 +45,7 @@ struct xenbus_front {
     struct xenbus_card card;
     char *backend_path; /* watched, or NULL */
     uint32_t backend_domid;
+    uint32_t own_domid; /* at XENBUS_PUBLISH */
     bool published, connected;
     struct xenbus_features features;
 };
@@ -60,13 +61,19 @@ int xenbus_front_fd(const struct xenbus_front *front);
 enum xenbus_news xenbus_front_next(struct xenbus_front *front);
 
 /*
+ * Whether the domain has been resumed since XENBUS_PUBLISH, as after a migration: what was granted and bound before is
+ * dead, and the card begins anew.
+ */
+bool xenbus_front_resumed(const struct xenbus_front *front);
+
+/*
  * Answers XENBUS_PUBLISH: in one transaction writes the nodes of these streams, takes away what a process that died
  * left in the card's others, and sets the state Initialised. 0 or -errno.
  */
 int xenbus_front_publish(struct xenbus_front *front, const struct xenbus_transport *transports,
                          unsigned count);
 /* Answers XENBUS_LOST, and ends a connection of our own accord: removes the nodes
- * of all streams, state Closed. */
+ * of all streams, state Closed. A card that was made anew meanwhile is left as it is. */
 void xenbus_front_closed(struct xenbus_front *front);
 
 #endif

@@ -113,7 +113,7 @@ static void serve_write(struct sndif_backend *b, uint64_t now) {
         return;
     if (!b->config.feature_rewind) {
         sndif_playback_write(playback, offset, samples, length, now);
-    } else if (sndif_playback_may_write_at(playback, position, length)) {
+    } else if (sndif_playback_may_write_at(playback, position, length, now)) {
         sndif_playback_write_at(playback, position, samples, length, now);
     } else {
         respond(b, -XEN_EINVAL, NULL);

@@ -5,14 +5,13 @@
 
 /* Longest stretch that dom0 queues on top of the frontend's buffer. */
 #define QUEUE_USEC 1000000u
-/* How much later than the frontend we may think it is. */
-#define SKEW_USEC 100000u
 /* A sink that has been dry for so long has stopped; what piled up meanwhile is not worth hearing. */
 #define STALL_USEC 250000u
 /* Data that come so soon after the end has been heard are still played: a late thread costs a gap, but no frame. */
 #define DRY_GRACE_USEC 100000u
-/* How often to look whether a sink has begun to pull at all. */
+/* How often to look whether a sink has begun to pull at all, and whether one that is late has pulled the end. */
 #define UNHEARD_POLL_USEC 10000u
+#define LATE_PULL_POLL_USEC 2000u
 #define HOLD_LIMIT_USEC 2000000u
 
 static uint64_t usec_to_bytes(const struct sndif_playback *playback, uint64_t usec) {
@@ -179,14 +178,13 @@ static void bridge_gap(struct sndif_playback *playback, uint64_t write_bytes, ui
         atomic_store_explicit(&playback->skip_bytes, start, memory_order_relaxed);
 }
 
-bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes,
-                                 uint32_t length_bytes) {
-    const uint64_t queue_bytes = usec_to_bytes(playback, QUEUE_USEC - SKEW_USEC);
+bool sndif_playback_may_write_at(struct sndif_playback *playback, uint64_t position_bytes,
+                                 uint32_t length_bytes, uint64_t now_usec) {
+    const uint64_t position = sndif_playback_position(playback, now_usec);
+    const uint64_t span = playback->window.bytes;
 
-    return position_bytes % playback->params.frame_bytes == 0 &&
-           position_bytes + playback->window.bytes >= playback->position_bytes &&
-           length_bytes <= playback->window.bytes && position_bytes <= UINT64_MAX - length_bytes &&
-           position_bytes + length_bytes <= playback->position_bytes + playback->window.bytes - queue_bytes;
+    return position_bytes % playback->params.frame_bytes == 0 && length_bytes <= span &&
+           position_bytes <= UINT64_MAX - length_bytes && position_bytes + length_bytes <= position + span;
 }
 
 void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
@@ -222,12 +220,20 @@ void sndif_playback_write(struct sndif_playback *playback, uint32_t offset_bytes
                             length_bytes, now_usec);
 }
 
-/* Either by the last pull's account, or because the audio thread has found the queue dry and gone on. */
+/* By the last pull's account, which has what is heard then; or the audio thread has found the queue dry and gone on. */
 static bool end_is_heard(const struct sndif_playback *playback, const struct sndif_clock *clock, uint64_t end,
                          uint64_t now_usec) {
+    return clock->bytes >= end && (clock->sound_usec == 0 || now_usec >= clock_heard(playback, clock, end));
+}
+
+/* When it is, as far as can be told. */
+static uint64_t end_heard_usec(const struct sndif_playback *playback, const struct sndif_clock *clock,
+                               uint64_t end, uint64_t now_usec) {
+    const uint64_t heard_usec = clock_heard(playback, clock, end);
+
     if (clock->sound_usec == 0)
-        return clock->bytes >= end;
-    return now_usec >= clock_heard(playback, clock, end);
+        return now_usec + UNHEARD_POLL_USEC;
+    return clock->bytes >= end ? heard_usec : max_u64(heard_usec, now_usec + LATE_PULL_POLL_USEC);
 }
 
 /* When the position may leave the end of the data behind although it has not been heard. */
@@ -268,9 +274,26 @@ static void grow_margin(struct sndif_playback *playback, uint64_t now_usec) {
     playback->margin_bytes = min_u64(playback->margin_bytes + growth, playback->margin_goal_bytes);
 }
 
+/*
+ * A pull that comes late, or a rewind, leaves the position ahead of the clock. It never goes back, nor stands
+ * still until the clock has caught up (ALSA would give up): half the speed.
+ */
+static uint64_t slowest_position(const struct sndif_playback *playback, uint64_t now_usec) {
+    const uint64_t elapsed_usec = now_usec - min_u64(now_usec, playback->position_usec);
+
+    return playback->position_bytes + usec_to_bytes(playback, elapsed_usec / 2);
+}
+
+/* When that reaches the given position. */
+static uint64_t slowest_usec(const struct sndif_playback *playback, uint64_t position_bytes) {
+    const uint64_t ahead_bytes = position_bytes - min_u64(position_bytes, playback->position_bytes);
+
+    return playback->position_usec + 2 * bytes_to_usec(playback, ahead_bytes);
+}
+
 uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_usec) {
     struct sndif_clock clock;
-    uint64_t target, end, slowest;
+    uint64_t target, end;
 
     if (!playback->running)
         return playback->position_bytes;
@@ -280,12 +303,7 @@ uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_u
     target = sndif_clock_position(&clock, &playback->params, now_usec) + playback->margin_bytes;
     end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
 
-    /* A late pull lets the position run too far. It never goes back, nor stands still (ALSA would give up):
-     * half the speed. */
-    slowest = playback->position_bytes +
-              usec_to_bytes(playback, (now_usec - min_u64(now_usec, playback->position_usec)) / 2);
-    target = max_u64(target, slowest);
-
+    target = max_u64(target, slowest_position(playback, now_usec));
     if (target >= end && playback->position_bytes < end)
         target = hold_at_end(playback, &clock, target, end, now_usec);
 
@@ -304,9 +322,9 @@ uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_
     uint64_t due_usec =
         clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, ahead_bytes));
 
+    due_usec = min_u64(due_usec, slowest_usec(playback, position_bytes));
     if (position_bytes >= end && playback->position_bytes < end) {
-        const uint64_t heard_usec =
-            clock.sound_usec != 0 ? clock_heard(playback, &clock, end) : now_usec + UNHEARD_POLL_USEC;
+        const uint64_t heard_usec = end_heard_usec(playback, &clock, end, now_usec);
 
         due_usec = max_u64(due_usec, min_u64(heard_usec, hold_limit(playback, &clock, end)));
     }

@@ -40,16 +40,17 @@ struct sndif_playback {
     /* both threads */
     struct sndif_window window;
     atomic_uint_fast64_t write_bytes;
-    struct sndif_shared_clock clock;  /* pulled so far, when, and when the next octet will be heard */
-    atomic_uint_fast64_t skip_bytes;  /* the frontend went on here after an underrun: read on from there */
-    atomic_bool starved;              /* a pull has found too little since the last WRITE */
-    atomic_uint_fast64_t slack_bytes; /* least that a pull has left behind since the last WRITE */
+    struct sndif_shared_clock clock;     /* pulled so far, when, and when the next octet will be heard */
+    atomic_uint_fast64_t skip_bytes;     /* the frontend went on here after an underrun: read on from there */
+    atomic_bool starved;                 /* a pull has found too little since the last WRITE */
+    atomic_uint_fast64_t slack_bytes;    /* least that a pull has left behind since the last WRITE */
+    atomic_uint_fast64_t position_bytes; /* written by the stream thread, read by anybody */
 
     /* stream thread */
     bool running;
-    uint64_t base_bytes; /* position at the last START: origin of the period grid */
-    uint64_t position_bytes, position_usec;
-    uint64_t margin_bytes; /* how much the position runs ahead more than it must, against lateness */
+    uint64_t base_bytes;    /* position at the last START: origin of the period grid */
+    uint64_t position_usec; /* when it was last computed */
+    uint64_t margin_bytes;  /* how much the position runs ahead more than it must, against lateness */
     uint64_t margin_goal_bytes, margin_usec; /* what the margin grows to; when it last grew */
     uint64_t write_usec, relax_usec;         /* last WRITE; when to try with less margin */
     uint64_t fill_bytes;                     /* most that the frontend's buffer has held lately */
@@ -74,9 +75,12 @@ void sndif_playback_pause(struct sndif_playback *playback, uint64_t now_usec);
 /* Discards what is queued and rounds the position up to the next multiple of the buffer; call when not
  * running. */
 void sndif_playback_realign(struct sndif_playback *playback);
-/* Whether a frontend may write there: within what its buffer and our queue span. */
-bool sndif_playback_may_write_at(const struct sndif_playback *playback, uint64_t position_bytes,
-                                 uint32_t length_bytes);
+/*
+ * Whether a frontend may write there: no further ahead of the position now than its buffer and our queue span. Its own
+ * idea of the position may be ahead of ours, by what a sink that stands still keeps us behind. What is long past is late.
+ */
+bool sndif_playback_may_write_at(struct sndif_playback *playback, uint64_t position_bytes,
+                                 uint32_t length_bytes, uint64_t now_usec);
 /* Takes samples for a position of the stream, replacing what was there; what has been pulled already is dropped. */
 void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_bytes, const void *samples,
                              uint32_t length_bytes, uint64_t now_usec);

@@ -22,6 +22,7 @@ struct port {
     struct xenevtchn_handle *handle; /* NULL: free */
     uint32_t peer_domid, peer;       /* peer NO_PORT: unbound */
     bool masked, pending;
+    bool stale; /* of its domain's life before a resume */
 };
 
 static uint32_t last_port;
@@ -55,6 +56,12 @@ static void free_port(uint32_t number) {
     ports[number] = (struct port) {0};
 }
 
+/* Of a port from before a resume Linux would look up the number, and find another's channel or none. */
+static void check_not_stale(const struct port *port) {
+    if (port->stale)
+        fake_xen_misuse("the port of a domain that has been resumed since is closed");
+}
+
 static void free_handle(struct xenevtchn_handle **link) {
     struct xenevtchn_handle *handle = *link;
 
@@ -74,6 +81,9 @@ int xenevtchn_close(xenevtchn_handle *xce) {
     pthread_mutex_lock(&fake_xen_lock);
     while (*link && *link != xce)
         link = &(*link)->next;
+    for (uint32_t i = 1; i < PORTS; i++)
+        if (*link && ports[i].handle == *link)
+            check_not_stale(&ports[i]);
     if (*link)
         free_handle(link);
     else
@@ -164,9 +174,10 @@ int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port) {
     int r = 0;
 
     pthread_mutex_lock(&fake_xen_lock);
-    if (port_of(xce, port))
+    if (port_of(xce, port)) {
+        check_not_stale(port_of(xce, port));
         free_port(port);
-    else
+    } else
         r = fake_xen_misuse("unbind of a port that is not the handle's");
     pthread_mutex_unlock(&fake_xen_lock);
     return r;
@@ -221,6 +232,19 @@ int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port) {
     }
     pthread_mutex_unlock(&fake_xen_lock);
     return r;
+}
+
+void fake_xen_resume_ports(uint32_t domid) {
+    for (uint32_t i = 1; i < PORTS; i++) {
+        struct port *port = &ports[i];
+
+        if (!port->handle || port->handle->domid != domid)
+            continue;
+        if (port->peer != NO_PORT)
+            ports[port->peer].peer = NO_PORT;
+        port->peer = NO_PORT;
+        port->stale = true;
+    }
 }
 
 void fake_xen_kill_ports(uint32_t domid) {

@@ -20,6 +20,7 @@ int fake_xen_misuse(const char *what);
 
 void fake_xen_kill_grants(uint32_t domid);
 void fake_xen_kill_ports(uint32_t domid);
+void fake_xen_resume_ports(uint32_t domid);
 void fake_xen_add_grant_usage(struct fake_xen_usage *usage);
 void fake_xen_add_port_usage(struct fake_xen_usage *usage);
 

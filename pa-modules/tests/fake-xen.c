@@ -59,6 +59,12 @@ void fake_xen_kill(uint32_t domid) {
     pthread_mutex_unlock(&fake_xen_lock);
 }
 
+void fake_xen_resume(uint32_t domid) {
+    pthread_mutex_lock(&fake_xen_lock);
+    fake_xen_resume_ports(domid);
+    pthread_mutex_unlock(&fake_xen_lock);
+}
+
 struct fake_xen_usage fake_xen_usage(void) {
     struct fake_xen_usage usage = {0};
 

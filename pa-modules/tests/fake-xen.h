@@ -45,6 +45,9 @@ void fake_xen_revoke(uint32_t ref);
  */
 void fake_xen_kill(uint32_t domid);
 
+/* The domain is resumed, as after a migration: its ports are dead, and closing one is a misuse. */
+void fake_xen_resume(uint32_t domid);
+
 struct fake_xen_usage {
     unsigned handles, shared_pages, mapped_pages, ports;
     unsigned misuses; /* calls with a handle, address or count that was never given out; never goes down */

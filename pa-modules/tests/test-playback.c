@@ -186,6 +186,28 @@ static void drain_waits_for_the_last_frame(void) {
     }
 }
 
+/* The end is to be heard, but the sink that should have pulled it by now is late. */
+static void drain_waits_for_a_late_sink(void) {
+    struct world w;
+    uint64_t wait_usec;
+
+    world_init(&w, 40, 0, 10, false);
+    write_frames(&w, RATE * 15 / 1000);
+    sndif_playback_start(&w.playback, w.now_usec);
+    w.now_usec = w.sink_next_usec;
+    sink_turn(&w);
+    w.now_usec += 20 * MSEC;
+    CHECK_EQ(sndif_playback_position(&w.playback, w.now_usec), MS_BYTES(15) - FRAME);
+    wait_usec = sndif_playback_wait_usec(&w.playback, MS_BYTES(15), w.now_usec);
+    CHECK(wait_usec > MSEC && wait_usec < 5 * MSEC);
+
+    sink_turn(&w);
+    CHECK(w.now_usec >= w.last_heard_usec);
+    CHECK(sndif_playback_position(&w.playback, w.now_usec) >= MS_BYTES(15));
+    check_heard_exactly(&w, w.written);
+    world_done(&w);
+}
+
 /* A sink that has rendered two seconds ahead hears the end long after ALSA would have given the stream up. */
 static void a_late_frontend_hears_of_the_end_before_alsa_gives_up(void) {
     static const uint64_t alsa_patience_usec = 100 * MSEC;
@@ -202,6 +224,25 @@ static void a_late_frontend_hears_of_the_end_before_alsa_gives_up(void) {
     woken_usec = w.now_usec + sndif_playback_wait_usec(&w.playback, MS_BYTES(10) + FRAME, w.now_usec);
     CHECK(woken_usec < w.now_usec + alsa_patience_usec);
     CHECK(sndif_playback_position(&w.playback, woken_usec) >= MS_BYTES(10) + FRAME);
+    world_done(&w);
+}
+
+/* An idle null sink pulls a second after START, and then from the start: the position is far ahead of its clock. */
+static void a_position_ahead_of_the_clock_goes_on_at_half_the_speed(void) {
+    const uint64_t period = MS_BYTES(100);
+    struct world w;
+    uint64_t position, wait_usec;
+
+    world_init(&w, 400, 100, 10, true);
+    write_frames(&w, RATE * 4 / 10);
+    sndif_playback_start(&w.playback, w.now_usec);
+    w.sink_sleeps_until_usec = w.now_usec + 1000 * MSEC;
+    run(&w, 1000, MS_BYTES(400), RATE * 20);
+    position = sndif_playback_position(&w.playback, w.now_usec);
+    CHECK(position > sndif_clock_read(&w.playback.clock).bytes + MS_BYTES(900));
+    wait_usec = sndif_playback_wait_usec(&w.playback, position + period, w.now_usec);
+    CHECK(wait_usec <= 200 * MSEC + 2);
+    CHECK(sndif_playback_position(&w.playback, w.now_usec + wait_usec) >= position + period);
     world_done(&w);
 }
 
@@ -466,6 +507,10 @@ static void the_margin_grows_without_a_jump(void) {
 }
 
 /* A frontend may fill its whole buffer, however long that lasts, and no position makes the sum overflow. */
+static bool may_write(struct world *w, uint64_t position_bytes, uint32_t length_bytes) {
+    return sndif_playback_may_write_at(&w->playback, position_bytes, length_bytes, w->now_usec);
+}
+
 static void a_full_buffer_may_be_written(void) {
     static const unsigned buffers_ms[] = {5, 20, 340, 1000, 5000, 10000};
 
@@ -475,15 +520,32 @@ static void a_full_buffer_may_be_written(void) {
 
         CHECK_ROW("buffer %u ms", buffers_ms[r]);
         world_init(&w, buffers_ms[r], 0, 10, false);
-        CHECK(sndif_playback_may_write_at(&w.playback, 0, (uint32_t) buffer));
-        CHECK(sndif_playback_may_write_at(&w.playback, buffer - FRAME, FRAME));
-        CHECK(sndif_playback_may_write_at(&w.playback, buffer, (uint32_t) MS_BYTES(5)));
-        CHECK(!sndif_playback_may_write_at(&w.playback, w.playback.window.bytes, FRAME));
-        CHECK(!sndif_playback_may_write_at(&w.playback, 1, FRAME));
-        CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 3, 2 * FRAME));
-        CHECK(!sndif_playback_may_write_at(&w.playback, UINT64_MAX - 4 * FRAME + 1, FRAME));
+        CHECK(may_write(&w, 0, (uint32_t) buffer));
+        CHECK(may_write(&w, buffer, (uint32_t) MS_BYTES(5)));
+        CHECK(may_write(&w, buffer + MS_BYTES(1000) - FRAME, FRAME));
+        CHECK(!may_write(&w, w.playback.window.bytes, FRAME));
+        CHECK(!may_write(&w, 1, FRAME));
+        CHECK(!may_write(&w, UINT64_MAX - 3, 2 * FRAME));
+        CHECK(!may_write(&w, UINT64_MAX - 4 * FRAME + 1, FRAME));
         world_done(&w);
     }
+}
+
+/* Nobody has asked for the position meanwhile, and a guest that comes back goes by the time that has passed. */
+static void a_guest_that_was_paused_goes_on_where_the_position_is(void) {
+    struct world w;
+    uint64_t after_pause;
+
+    world_init(&w, 200, 0, 10, false);
+    write_frames(&w, RATE / 5);
+    sndif_playback_start(&w.playback, w.now_usec);
+    after_pause = MS_BYTES(10000);
+    CHECK(!may_write(&w, after_pause, (uint32_t) MS_BYTES(200)));
+    w.now_usec += 10000 * MSEC;
+    CHECK(may_write(&w, MS_BYTES(200), (uint32_t) MS_BYTES(20))); /* it was about to */
+    write_frames(&w, RATE / 50);
+    CHECK(may_write(&w, after_pause, (uint32_t) MS_BYTES(200)));
+    world_done(&w);
 }
 
 int main(void) {
@@ -491,8 +553,11 @@ int main(void) {
         {"blocks of any size lose nothing of a small buffer", blocks_of_any_size_lose_nothing},
         {"the reported latency is when a frame is heard", reported_latency_is_when_it_is_heard},
         {"a drain ends when the last frame has been heard, and soon after", drain_waits_for_the_last_frame},
+        {"a drain waits for a sink that is late", drain_waits_for_a_late_sink},
         {"a late frontend hears of the end before ALSA gives up",
          a_late_frontend_hears_of_the_end_before_alsa_gives_up},
+        {"a position ahead of the clock goes on at half the speed",
+         a_position_ahead_of_the_clock_goes_on_at_half_the_speed},
         {"a short lateness costs a gap but no frame", a_short_lateness_costs_a_gap_but_no_frame},
         {"an empty buffer lets the position run on", an_empty_buffer_lets_the_position_run_on},
         {"a rewind replaces what is not yet played", a_rewind_replaces_what_is_not_yet_played},
@@ -503,6 +568,8 @@ int main(void) {
         {"the position never goes back", the_position_never_goes_back},
         {"after any stalls all is well again", after_any_stalls_all_is_well_again},
         {"a full buffer may be written", a_full_buffer_may_be_written},
+        {"a guest that was paused goes on where the position is",
+         a_guest_that_was_paused_goes_on_where_the_position_is},
         {"the margin grows without a jump", the_margin_grows_without_a_jump},
         {"what is pushed back is pulled again", what_is_pushed_back_is_pulled_again},
         {"floats that are no numbers become silence", floats_that_are_no_numbers_become_silence},

@@ -359,6 +359,22 @@ static void an_event_channel_without_descriptor_is_closed_again(void) {
     CHECK_EQ(fake_xen_leaks(), 0);
 }
 
+static void a_handle_of_before_a_resume_is_left_alone(void) {
+    int front_port, back_port;
+
+    open_all();
+    connect_ports(&front_port, &back_port);
+    fake_xen_resume(FRONTEND);
+    xen_io_evtchn_abandon(&front_evtchn);
+    CHECK(front_evtchn.handle == NULL);
+    xen_io_evtchn_abandon(&front_evtchn);
+    CHECK_EQ(xen_io_evtchn_notify(&back_evtchn, (uint32_t) back_port), 0);
+    CHECK_EQ(fake_xen_usage().ports, 2); /* closed by nobody, as close_all sees as well */
+    fake_xen_kill(FRONTEND);
+    share.handle = NULL;
+    close_all();
+}
+
 static void what_is_not_given_back_is_counted(void) {
     uint32_t refs[2];
     void *ours, *theirs;
@@ -406,6 +422,7 @@ int main(void) {
          a_failing_call_gives_its_errno_and_leaks_nothing},
         {"an event channel without descriptor is closed again",
          an_event_channel_without_descriptor_is_closed_again},
+        {"a handle of before a resume is left alone", a_handle_of_before_a_resume_is_left_alone},
         {"the fake counts what is not given back", what_is_not_given_back_is_counted},
     };
 

@@ -35,6 +35,7 @@ export const Counts = z.object({
       watches: z.int(),
       transactions: z.int(),
       connections: z.int(),
+      staleCloses: z.int(),
     }),
   ),
   nodes: z.int(),

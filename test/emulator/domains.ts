@@ -28,6 +28,8 @@ export interface DomainCounts {
   watches: number;
   transactions: number;
   connections: number;
+  /** See `HandleDomain`. */
+  staleCloses: number;
 }
 
 /** An order that cannot be carried out; the message says why. */
@@ -82,6 +84,7 @@ export class Domains implements DomainDirectory, Machine {
       targetDomid: undefined,
       isIntroduced: true,
       isDestroyed: false,
+      staleCloses: 0,
       ports: new PortTable(domid, this.#slots),
       grants: new GrantTable(domid),
       servers: [],
@@ -209,7 +212,8 @@ export class Domains implements DomainDirectory, Machine {
 
   #countsOf(domain: Domain): DomainCounts {
     const mapped = this.#handlesOf(domain).reduce((total, handle) => total + handle.mappedPages, 0);
-    return { ports: domain.ports.size, grants: domain.grants.size, mapped, ...this.xenstore.counts(domain) };
+    const { ports, grants, staleCloses } = domain;
+    return { ports: ports.size, grants: grants.size, mapped, ...this.xenstore.counts(domain), staleCloses };
   }
 
   #find(key: string): Domain {

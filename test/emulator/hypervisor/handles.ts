@@ -15,6 +15,8 @@ export interface HandleDomain {
   ports: PortTable;
   grants: GrantTable;
   isDestroyed: boolean;
+  /** How often a living process has closed a port from before a resume, on which Linux's driver would have crashed. */
+  staleCloses: number;
 }
 
 /** What all handles share. */
@@ -66,6 +68,7 @@ export class Handle implements RpcTarget {
 
   call(op: number, words: readonly number[]): number[] {
     if (op === Op.CLOSE) {
+      for (const port of this.#ports.values()) this.#noteClose(port);
       this.release();
       return [];
     }
@@ -106,6 +109,7 @@ export class Handle implements RpcTarget {
   unbind([number = 0]: readonly number[]): number[] {
     const port = this.#ports.get(number);
     if (port === undefined) throw new RpcError('ENOTCONN', `port ${number} is not of this handle`);
+    this.#noteClose(port);
     this.#ports.delete(number);
     port.table.release(port);
     return [];
@@ -149,6 +153,10 @@ export class Handle implements RpcTarget {
     if (this.#regions.get(id)?.kind !== kind) throw new RpcError('EINVAL', `nothing is ${kind} as ${id}`);
     this.#endRegion(id);
     return [];
+  }
+
+  #noteClose(port: Port): void {
+    if (port.isStale && !this.domain.isDestroyed) this.domain.staleCloses += 1;
   }
 
   #own(port: Port): number[] {

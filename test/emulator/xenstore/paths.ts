@@ -46,6 +46,9 @@ export function parentOf(path: string): string | undefined {
 export const childOf = (path: string, name: string): string =>
   path === '/' ? `/${name}` : `${path}/${name}`;
 
-/** Whether path is ancestor itself or lies below it. */
-export const isWithin = (path: string, ancestor: string): boolean =>
-  ancestor === path || ancestor === '/' || path.startsWith(`${ancestor}/`);
+/** A path and those of all its ancestors. */
+export function lineage(path: string): string[] {
+  const paths: string[] = [];
+  for (let up: string | undefined = path; up !== undefined; up = parentOf(up)) paths.push(up);
+  return paths;
+}

@@ -122,6 +122,7 @@ const HANDLERS: Readonly<Record<number, Handler>> = {
     payload: encodeStrings(domainPath(domidOf(stringsOf(message, 1)[0]))),
   }),
   [MessageType.IS_DOMAIN_INTRODUCED]: (session, message) => {
+    if (!isPrivileged(session.caller)) throw new StoreError('EACCES', 'only dom0 may ask this'); // since XSA-115
     const domid = domidOf(stringsOf(message, 1)[0]);
     return { payload: encodeStrings(session.domains.isIntroduced(domid) ? 'T' : 'F') };
   },
@@ -162,7 +163,7 @@ function watch(session: Session, message: Message): Outcome {
 
 function startTransaction(session: Session, message: Message): Outcome {
   if (message.transactionId !== 0) throw new StoreError('EBUSY', 'transactions do not nest');
-  if (session.transactions.size >= TRANSACTIONS_MAX) {
+  if (!isPrivileged(session.caller) && session.transactions.size >= TRANSACTIONS_MAX) {
     throw new StoreError('ENOSPC', `more than ${TRANSACTIONS_MAX} open transactions`);
   }
   session.lastTransactionId = (session.lastTransactionId + 1) % 0x100000000 || 1;

@@ -7,7 +7,7 @@ import type { Caller } from './permissions.js';
 import { handleRequest, type DomainDirectory, type Session } from './requests.js';
 import { Store } from './store.js';
 import type { Transaction } from './transactions.js';
-import { WatchList, type WatchEvent } from './watches.js';
+import { watchedPaths, WatchList, type WatchEvent } from './watches.js';
 import {
   encodeMessage,
   encodeStrings,
@@ -58,7 +58,8 @@ export class XenstoreServer {
   fire(changes: readonly Change[], suspended?: Caller): void {
     const awake = [...this.#connections].filter(({ session }) => session.caller !== suspended);
     for (const change of changes) {
-      for (const connection of awake) connection.notify(change);
+      const watched = watchedPaths(change);
+      for (const connection of awake) connection.notify(change, watched);
     }
   }
 
@@ -121,8 +122,9 @@ class Connection {
     socket.on('error', () => undefined);
   }
 
-  notify(change: Change): void {
-    this.#sendEvents(this.session.watches.match(change, this.domain, domainPath(this.domain.domid)));
+  notify(change: Change, watched: readonly string[]): void {
+    const { watches } = this.session;
+    this.#sendEvents(watches.match(change, watched, this.domain, domainPath(this.domain.domid)));
   }
 
   notifySpecial(name: string): void {
@@ -139,6 +141,7 @@ class Connection {
   }
 
   #receive(octets: Buffer): void {
+    this.socket.cork(); // what is answered at once is sent at once
     try {
       for (const message of this.#decoder.push(octets)) this.#answer(message);
     } catch (error) {
@@ -151,6 +154,8 @@ class Connection {
         payload: encodeStrings(error.code),
       });
       this.socket.destroySoon();
+    } finally {
+      this.socket.uncork();
     }
   }
 

@@ -8,6 +8,10 @@ export class SystemClock implements ClockPort {
     return performance.now();
   }
 
+  wallMs(): number {
+    return Date.now();
+  }
+
   after(delayMs: number, listener: () => void): () => void {
     const timer = setTimeout(listener, delayMs);
     return () => {

@@ -2,18 +2,23 @@
 import type { DaemonConfig } from '../../schemas/config.js';
 import { FEATURES, SNDIF_VERSION } from '../../schemas/sndif.js';
 import type { PolicyDecision } from '../policy/decision.js';
+import type { Guest } from '../guest/guest.js';
+import type { Guests } from '../guest/guests.js';
+import { readGuest } from '../guest/identity.js';
+import type { GuestLimits } from '../policy/evaluate.js';
 import { evaluateConnection } from '../policy/limits.js';
 import { deviceOfModule } from '../sndif/module-arguments.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import { Backoff, RateLimit } from '../util/retry.js';
 import { backendPath, deviceKey, frontendPath, type DeviceId } from '../xenbus/paths.js';
 import { describeState, frontendHoldsRings, parseXenbusState, XenbusState } from '../xenbus/state.js';
+import { removeBackendDirectory } from './backend-directory.js';
 import { readCardSetup } from './card-setup.js';
-import type { CaptureConsent } from './capture-consent.js';
 import type { ControlDirectory } from './control-directory.js';
-import { readGuest } from './guest.js';
+import { BACKOFF_BASE_MS, BACKOFF_CEILING_MS, Patience } from './patience.js';
 import { planSteps, type DeviceStatus, type Link, type Observation } from './plan.js';
 import type { ClockPort, LogMessage, LogPort, PulseModule, PulsePort, Watch, XenstorePort } from './ports.js';
+import { readIfAllowed } from './read-if-allowed.js';
 import { changesDevice, runStep, type StepTarget } from './steps.js';
 import { StreamSet, unloadIfUp, type StreamsCondition } from './stream-set.js';
 
@@ -26,20 +31,24 @@ export interface DeviceContext {
   readonly clock: ClockPort;
   readonly log: LogPort;
   readonly control: ControlDirectory;
-  readonly consent: CaptureConsent;
+  readonly guests: Guests;
   /** Streams the same guest has, or is getting, on its other cards. */
   streamsElsewhere(id: DeviceId): number;
   /** The device is gone. */
   onForgotten(id: DeviceId): void;
 }
 
+/** What is known of a card whose backend directory has been seen. */
+interface Found {
+  readonly guest: Guest;
+  readonly streams: StreamSet;
+  /** On the frontend's state. */
+  readonly watch: Watch;
+}
+
+const FINE: StreamsCondition = { streams: 'fine', reason: '' };
+const CARD_STATES = { idle: 'connecting', connected: 'connected', refused: 'refused' } as const;
 const TOPIC = 'device';
-/** A connection that lasted this long clears what its guest did before. */
-const STABLE_MS = 10_000;
-/** Connections a guest may open and close in a row before it has to wait in between. */
-const FREE_CYCLES = 8;
-const BACKOFF_BASE_MS = 1000;
-const BACKOFF_CEILING_MS = 60_000;
 const ROUNDS_BURST = 100;
 const ROUNDS_PER_SECOND = 10;
 
@@ -52,25 +61,26 @@ const ROUNDS_PER_SECOND = 10;
 export class BackendDevice implements StepTarget {
   readonly #path: string;
   readonly #frontendPath: string;
-  readonly #streams: StreamSet;
-  readonly #backoff = new Backoff(BACKOFF_BASE_MS, BACKOFF_CEILING_MS, FREE_CYCLES);
+  #found: Found | undefined;
+  readonly #patience: Patience;
   readonly #retry = new Backoff(BACKOFF_BASE_MS, BACKOFF_CEILING_MS);
   readonly #rounds = new RateLimit(ROUNDS_BURST, ROUNDS_PER_SECOND);
   #label: string;
+  #guestName: string | undefined;
   #link: Link = 'idle';
   #claimed = 0;
   #announced = false;
   #backendText: string | undefined;
-  #condition: StreamsCondition = { streams: 'fine', reason: '' };
-  #initWaitAtMs: number | undefined;
-  #connectedAtMs: number | undefined;
-  #backoffUntilMs = 0;
+  #condition: StreamsCondition = FINE;
   #judged = false;
+  /** We have let go of a frontend that lives, and it has not of what it granted. */
+  #frontendLags = false;
   #verify = true;
+  /** As asked when a domain was released last; undefined: to be asked again. */
+  #domainAlive: boolean | undefined;
   #dirty = false;
   #stopped = false;
   #worker: Promise<void> | undefined;
-  #watch: Watch | undefined;
   #cancelTimer: () => void = () => undefined;
   #lastComplaint = '';
 
@@ -78,22 +88,25 @@ export class BackendDevice implements StepTarget {
     private readonly context: DeviceContext,
     readonly id: DeviceId,
   ) {
+    this.#patience = new Patience(context.config.handshake.holdInitWaitMs);
     this.#path = backendPath(context.ownDomid, id);
     this.#frontendPath = frontendPath(id);
     this.#label = deviceKey(id);
-    const { ownDomid, config, xenstore, pulse, control, consent } = context;
-    this.#streams = new StreamSet(
-      { ownDomid, moduleName: config.pulse.modules.backend, xenstore, pulse, control, consent },
-      id,
-      () => {
-        this.notify();
-      },
-    );
   }
 
   /** Streams connected or being connected. */
   get streamCount(): number {
     return this.#claimed;
+  }
+
+  /** Whether nothing of the guest is mapped, and no work that might change that is under way. */
+  get isDisconnected(): boolean {
+    return this.#link !== 'connected' && this.#worker === undefined;
+  }
+
+  /** Whether the guest has closed as well what it had open for a connection that we ended. */
+  get hasGuestLetGo(): boolean {
+    return this.isDisconnected && !this.#frontendLags;
   }
 
   /** Something about the device may have changed: look at it. */
@@ -109,14 +122,19 @@ export class BackendDevice implements StepTarget {
     this.notify();
   }
 
+  /** A domain has ended, perhaps ours. */
+  domainReleased(): void {
+    this.#domainAlive = undefined;
+    this.notify();
+  }
+
   /** Lets go of the device as it is: a running stream plays on. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer();
     await this.#worker;
-    await this.#streams.leave();
-    await this.#watch?.remove();
-    this.#watch = undefined;
+    await this.#found?.streams.leave();
+    await this.#lose();
   }
 
   async #work(): Promise<void> {
@@ -129,6 +147,15 @@ export class BackendDevice implements StepTarget {
       }
     }
     this.#worker = undefined;
+    if (this.#isHeld) this.context.guests.changed(); // somebody waits for the end of the work
+  }
+
+  get #isHeld(): boolean {
+    return this.#found?.guest.isSuspended(this.id.domid) ?? false;
+  }
+
+  get #servesLinux(): boolean {
+    return this.#found?.streams.servesLinux ?? false;
   }
 
   async #round(): Promise<void> {
@@ -138,6 +165,7 @@ export class BackendDevice implements StepTarget {
       this.replanIn(waitMs);
       return;
     }
+    await this.#find();
     if (this.#verify && this.context.pulse.isUp) await this.#reconcile();
     const observed = await this.#observe();
     const steps = planSteps(this.#status(), observed);
@@ -150,43 +178,58 @@ export class BackendDevice implements StepTarget {
   }
 
   #status(): DeviceStatus {
-    const nowMs = this.context.clock.nowMs();
-    const heldSinceMs = this.#initWaitAtMs ?? nowMs;
     return {
+      ...this.#patience.left(this.context.clock.nowMs(), this.#servesLinux),
       link: this.#link,
       announced: this.#announced,
-      holdLeftMs: Math.max(0, heldSinceMs + this.context.config.handshake.holdInitWaitMs - nowMs),
-      backoffLeftMs: Math.max(0, this.#backoffUntilMs - nowMs),
+      held: this.#isHeld,
+      ownsDirectory: this.context.ownDomid !== 0,
     };
   }
 
   async #observe(): Promise<Observation> {
     const { xenstore, pulse, clock } = this.context;
     this.#backendText = await xenstore.read(`${this.#path}/state`);
-    if (this.#backendText !== undefined) await this.#watchFrontend();
     const backend = this.#backendText === undefined ? undefined : parseXenbusState(this.#backendText);
-    if (backend !== XenbusState.InitWait) this.#initWaitAtMs = undefined;
-    else this.#initWaitAtMs ??= clock.nowMs();
-    this.#condition = await this.#streams.condition();
+    this.#patience.saw(backend, clock.nowMs());
+    this.#condition = (await this.#found?.streams.condition()) ?? FINE;
+    const frontend = parseXenbusState(await readIfAllowed(xenstore, `${this.#frontendPath}/state`));
+    this.#frontendLags &&= frontendHoldsRings(frontend);
     return {
       backend,
-      frontend: parseXenbusState(await xenstore.read(`${this.#frontendPath}/state`)),
+      frontend,
       online: (await xenstore.read(`${this.#path}/online`)) !== '0',
-      domainAlive: await xenstore.isDomainIntroduced(this.id.domid),
+      domainAlive: (this.#domainAlive ??= await xenstore.isDomainIntroduced(this.id.domid)),
       frontendPathRight: backend === undefined || (await this.#frontendPathIsRight()),
       serverUp: pulse.isUp,
       streams: this.#condition.streams,
     };
   }
 
-  async #watchFrontend(): Promise<void> {
-    if (this.#watch !== undefined) return;
-    const { xenstore } = this.context;
-    this.#watch = await xenstore.watch(`${this.#frontendPath}/state`, () => {
+  /** Makes acquaintance with the guest, once its card is there. */
+  async #find(): Promise<void> {
+    if (this.#found !== undefined) return;
+    const { ownDomid, config, xenstore, pulse, control, guests } = this.context;
+    if ((await xenstore.read(`${this.#path}/state`)) === undefined) return;
+    const identity = await readGuest(xenstore, this.id.domid);
+    const look = (): void => {
       this.notify();
-    });
-    this.#label = `${(await readGuest(xenstore, this.id.domid)).name}/${this.id.devid}`;
+    };
+    const watch = await xenstore.watch(`${this.#frontendPath}/state`, look);
+    const guest = guests.card(this.id, identity, CARD_STATES[this.#link]);
+    const context = { ownDomid, moduleName: config.pulse.modules.backend, xenstore, pulse, control };
+    this.#found = { guest, watch, streams: new StreamSet(context, this.id, guest, look) };
+    this.#guestName = identity.name;
+    this.#label = `${identity.name}/${this.id.devid}`;
     this.#log('info', () => `found ${this.#path}`);
+  }
+
+  async #lose(): Promise<void> {
+    const found = this.#found;
+    if (found === undefined) return;
+    await found.watch.remove();
+    this.#found = undefined;
+    this.context.guests.cardGone(this.id, found.guest);
   }
 
   async #frontendPathIsRight(): Promise<boolean> {
@@ -205,7 +248,7 @@ export class BackendDevice implements StepTarget {
       (module) => module.name === config.pulse.modules.backend && this.#owns(module),
     );
     if (this.#link === 'idle') await this.#adopt(mine);
-    for (const module of this.#streams.verify(mine)) {
+    for (const module of this.#found?.streams.verify(mine) ?? mine) {
       this.#log('info', () => `unloading module ${module.index}, which serves no connection`);
       await unloadIfUp(pulse, module);
     }
@@ -220,10 +263,12 @@ export class BackendDevice implements StepTarget {
   async #adopt(modules: readonly PulseModule[]): Promise<void> {
     const { backend, frontend, domainAlive } = await this.#observe();
     if (backend !== XenbusState.Connected || !frontendHoldsRings(frontend) || !domainAlive) return;
-    const setup = await this.#readSetup();
-    if (setup.kind !== 'accepted' || !(await this.#streams.adopt(setup.setups, modules))) return;
+    const found = this.#found;
+    if (found === undefined) return;
+    const setup = await this.#readSetup(found.guest);
+    if (setup.kind !== 'accepted' || !(await found.streams.adopt(setup.setups, modules))) return;
     this.#linkUp();
-    this.#log('info', () => `adopted ${this.#streams.size} running stream(s)`);
+    this.#log('info', () => `adopted ${found.streams.size} running stream(s)`);
   }
 
   async announce(): Promise<boolean> {
@@ -242,17 +287,19 @@ export class BackendDevice implements StepTarget {
 
   async connect(): Promise<boolean> {
     const { clock, config } = this.context;
+    const found = this.#found;
+    if (found === undefined) return false;
     const deadlineMs = clock.nowMs() + config.handshake.timeoutMs;
-    const setup = await this.#readSetup();
+    const setup = await this.#readSetup(found.guest);
     if (setup.kind === 'refused') return this.#refuse(setup.reason);
     for (const note of setup.notes) this.#log('info', note);
-    this.#link = 'connected';
+    this.#setLink('connected');
     for (const stream of setup.setups) {
       try {
-        await this.#streams.load(stream);
+        await found.streams.load(stream);
       } catch (error) {
-        await this.#streams.release();
-        this.#link = 'idle';
+        await found.streams.release();
+        this.#setLink('idle');
         if (!hasCode(error, 'pulse-refused')) throw error;
         return this.#refuse(`stream ${stream.id.pcm}/${stream.id.stream}: ${messageOf(error)}`);
       }
@@ -265,18 +312,20 @@ export class BackendDevice implements StepTarget {
   }
 
   async disconnect(): Promise<boolean> {
-    if (this.#link === 'connected' && !this.#judged) this.#penalise(false);
-    await this.#streams.release();
-    this.#link = 'idle';
+    const isOurWish = this.#link === 'connected' && !this.#judged;
+    if (isOurWish && !this.#isHeld) this.#patience.penalise(false, this.context.clock.nowMs());
+    this.#frontendLags = isOurWish && !this.#servesLinux; // which has had its time
+    await this.#found?.streams.release();
+    this.#setLink('idle');
     this.#claimed = 0;
     this.#judged = false;
-    this.#connectedAtMs = undefined;
+    this.#patience.disconnected();
     return true;
   }
 
   judge(verdict: 'broken' | 'lost'): boolean {
     this.#judged = true;
-    this.#penalise(verdict === 'broken');
+    this.#patience.penalise(verdict === 'broken', this.context.clock.nowMs());
     if (this.#link !== 'refused') this.#log('warning', () => `connection closed: ${this.#lossReason()}`);
     return true;
   }
@@ -294,50 +343,57 @@ export class BackendDevice implements StepTarget {
     return true;
   }
 
-  /** Final, so not done on an old look: the toolstack may have made the device anew. */
+  async removeDirectory(): Promise<boolean> {
+    return await removeBackendDirectory(this.context.xenstore, this.context.ownDomid, this.id);
+  }
+
+  /** Final, so not done on an old look: the toolstack may have made the device anew. What may fail comes first. */
   async forget(): Promise<boolean> {
     if (this.#dirty) return false;
+    await this.context.control.removeCard(this.id); // a controller that died may have left it
+    if (this.#found !== undefined) this.#log('info', 'gone');
+    await this.#lose();
+    if (this.#isDirty()) return false;
     this.#stopped = true;
     this.#cancelTimer();
     this.context.onForgotten(this.id);
-    if (this.#watch !== undefined) this.#log('info', 'gone');
-    await this.#watch?.remove();
-    this.#watch = undefined;
     return true;
   }
 
-  #readSetup(): ReturnType<typeof readCardSetup> {
-    const { xenstore, config } = this.context;
-    return xenstore.snapshot((reader) =>
-      readCardSetup(reader, this.id, config, (wanted) => this.#claim(wanted)),
+  /** It may have become so during a wait. */
+  #isDirty(): boolean {
+    return this.#dirty;
+  }
+
+  #readSetup({ policy }: Guest): ReturnType<typeof readCardSetup> {
+    return this.context.xenstore.snapshot((reader) =>
+      readCardSetup(reader, this.id, policy.limits, (wanted) => this.#claim(policy.limits, wanted)),
     );
   }
 
   /** Decides and counts in one go: cards of a guest that connect at the same time cannot pass the limit together. */
-  #claim(wanted: number): PolicyDecision {
+  #claim(limits: GuestLimits, wanted: number): PolicyDecision {
     const elsewhere = this.context.streamsElsewhere(this.id);
-    const decision = evaluateConnection(this.context.config.limits, elsewhere, wanted);
+    const decision = evaluateConnection(limits, elsewhere, wanted);
     this.#claimed = decision.allowed ? wanted : 0;
     return decision;
   }
 
   #refuse(reason: string): boolean {
-    this.#link = 'refused';
+    this.#setLink('refused');
     this.#log('warning', `refused: ${reason}`);
     return false;
   }
 
   #linkUp(): void {
-    this.#link = 'connected';
-    this.#connectedAtMs = this.context.clock.nowMs();
+    this.#setLink('connected');
+    this.#patience.connected(this.context.clock.nowMs());
   }
 
-  #penalise(broken: boolean): void {
-    const nowMs = this.context.clock.nowMs();
-    const idleMs = nowMs - this.#backoffUntilMs;
-    const lastedMs = this.#connectedAtMs === undefined ? 0 : nowMs - this.#connectedAtMs;
-    if (lastedMs >= STABLE_MS || idleMs >= BACKOFF_CEILING_MS) this.#backoff.reset();
-    this.#backoffUntilMs = nowMs + this.#backoff.fail(broken);
+  #setLink(link: Link): void {
+    this.#link = link;
+    const guest = this.#found?.guest;
+    guest?.card(this.id, guest.identity, CARD_STATES[link]);
   }
 
   async #writeIf(nodes: Readonly<Record<string, string>>): Promise<boolean> {
@@ -364,6 +420,8 @@ export class BackendDevice implements StepTarget {
 
   #log(level: 'warning' | 'info', message: LogMessage): void {
     const text = (): string => (typeof message === 'string' ? message : message());
-    this.context.log[level](TOPIC, () => `${this.#label}: ${text()}`);
+    const guest = this.#guestName;
+    const subject = { device: deviceKey(this.id), ...(guest !== undefined && { guest }) };
+    this.context.log[level](TOPIC, () => `${this.#label}: ${text()}`, subject);
   }
 }

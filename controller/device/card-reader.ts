@@ -4,7 +4,7 @@ import type { Parsed, RawCard, RawNodes, RawPcm } from '../sndif/card.js';
 import type { XenstoreReader } from './ports.js';
 
 /**
- * Reads a card's nodes, all inside one transaction of the caller. What a guest may have made larger than we take is
+ * Reads a card's nodes, all inside one transaction of the caller; asks for no node that is not there, and most are not. What a guest may have made larger than we take is
  * refused before it is read.
  * @param countMax most PCM devices, and most streams of the card
  */
@@ -13,31 +13,34 @@ export const readCard = async (
   path: string,
   countMax: number,
 ): Promise<Parsed<RawCard>> => {
-  const pcmCount = await countChildren(reader, path, countMax);
+  const card = await listNames(reader, path);
+  const pcmCount = countChildren(path, card, countMax);
   if (!pcmCount.ok) return pcmCount;
   const pcms: RawPcm[] = [];
   let left = countMax;
   for (let pcm = 0; pcm < pcmCount.value; pcm += 1) {
     const pcmPath = `${path}/${pcm}`;
-    const streamCount = await countChildren(reader, pcmPath, left);
+    const names = await listNames(reader, pcmPath);
+    const streamCount = countChildren(pcmPath, names, left);
     if (!streamCount.ok) return streamCount;
     left -= streamCount.value;
     const streams: RawNodes[] = [];
     for (let stream = 0; stream < streamCount.value; stream += 1) {
-      streams.push(await readNodes(reader, `${pcmPath}/${stream}`, STREAM_NODE_NAMES));
+      const streamPath = `${pcmPath}/${stream}`;
+      const there = await listNames(reader, streamPath);
+      streams.push(await readNodes(reader, streamPath, STREAM_NODE_NAMES, there));
     }
-    pcms.push({ nodes: await readNodes(reader, pcmPath, PCM_NODE_NAMES), streams });
+    pcms.push({ nodes: await readNodes(reader, pcmPath, PCM_NODE_NAMES, names), streams });
   }
-  return { ok: true, value: { path, nodes: await readNodes(reader, path, CARD_NODE_NAMES), pcms } };
+  return { ok: true, value: { path, nodes: await readNodes(reader, path, CARD_NODE_NAMES, card), pcms } };
 };
 
+const listNames = async (reader: XenstoreReader, path: string): Promise<ReadonlySet<string>> =>
+  new Set(await reader.list(path));
+
 /** Children named 0, 1, 2 …: sndif has them contiguous. */
-const countChildren = async (
-  reader: XenstoreReader,
-  path: string,
-  countMax: number,
-): Promise<Parsed<number>> => {
-  const names = new Set((await reader.list(path))?.filter((name) => /^[0-9]+$/.test(name)));
+const countChildren = (path: string, children: ReadonlySet<string>, countMax: number): Parsed<number> => {
+  const names = new Set([...children].filter((name) => /^[0-9]+$/.test(name)));
   const fault = (name: string, expected: string): Parsed<number> => ({
     ok: false,
     fault: { path: `${path}/${name}`, value: undefined, expected },
@@ -53,9 +56,10 @@ const readNodes = async (
   reader: XenstoreReader,
   path: string,
   names: readonly string[],
+  there: ReadonlySet<string>,
 ): Promise<RawNodes> => {
   const nodes: Record<string, string> = {};
-  for (const name of names) {
+  for (const name of names.filter((each) => there.has(each))) {
     const value = await reader.read(`${path}/${name}`);
     if (value !== undefined) nodes[name] = value;
   }

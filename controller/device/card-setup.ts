@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import type { DaemonConfig } from '../../schemas/config.js';
 import type { CardConfig, StreamConfig } from '../../schemas/sndif.js';
 import type { PolicyDecision } from '../policy/decision.js';
+import type { GuestLimits } from '../policy/evaluate.js';
 import { offeredCapabilities } from '../policy/limits.js';
 import { narrowStream } from '../sndif/capabilities.js';
 import { describeFault, tryParseCard } from '../sndif/card.js';
 import { frontendPath, type DeviceId } from '../xenbus/paths.js';
 import { readCard } from './card-reader.js';
-import { readGuest } from './guest.js';
 import type { XenstoreReader } from './ports.js';
 import type { StreamSetup } from './stream-set.js';
 
@@ -28,22 +27,21 @@ export type CardSetup =
 export const readCardSetup = async (
   reader: XenstoreReader,
   id: DeviceId,
-  config: DaemonConfig,
+  limits: GuestLimits,
   claim: (wanted: number) => PolicyDecision,
 ): Promise<CardSetup> => {
-  const raw = await readCard(reader, frontendPath(id), config.limits.streamsPerGuestMax);
+  const raw = await readCard(reader, frontendPath(id), limits.streams);
   const card = raw.ok ? tryParseCard(raw.value) : raw;
   if (!card.ok) return refuse(describeFault(card.fault));
   const wanted = card.value.streams.filter((stream) => leftOut(stream) === undefined);
   const decision = claim(wanted.length);
   if (!decision.allowed) return refuse(decision.reason);
-  const guest = await readGuest(reader, id.domid);
   const notes = card.value.streams.flatMap((stream) => leftOut(stream) ?? []);
   const setups: StreamSetup[] = [];
   for (const stream of wanted) {
-    const setup = setUp(stream, card.value, id, config);
+    const setup = setUp(stream, card.value, id, limits);
     if (typeof setup === 'string') return refuse(`${frontendPath(id)}/${label(stream)}: ${setup}`);
-    setups.push({ ...setup, guest });
+    setups.push(setup);
   }
   return { kind: 'accepted', setups, notes };
 };
@@ -60,9 +58,9 @@ const setUp = (
   stream: StreamConfig,
   card: CardConfig,
   id: DeviceId,
-  config: DaemonConfig,
-): Omit<StreamSetup, 'guest'> | string => {
-  const capabilities = narrowStream(offeredCapabilities(config.limits), stream);
+  limits: GuestLimits,
+): StreamSetup | string => {
+  const capabilities = narrowStream(offeredCapabilities(limits), stream);
   if (!capabilities.ok) return capabilities.reason;
   if (stream.transport === undefined) return 'it has no rings';
   return {
@@ -71,6 +69,5 @@ const setUp = (
     transport: stream.transport,
     card,
     capabilities: capabilities.value,
-    device: stream.direction === 'playback' ? config.pulse.sink : config.pulse.source,
   };
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import { SerialQueue } from '../util/queue.js';
-import { controlPath, controlRoot, type DeviceId, type StreamId } from '../xenbus/paths.js';
+import { controlPath, controlRoot, tryParseDeviceId, type DeviceId, type StreamId } from '../xenbus/paths.js';
 import type { XenstorePort } from './ports.js';
 
 /**
@@ -20,10 +20,22 @@ export class ControlDirectory {
     return this.#queue.run(async () => {
       const path = controlPath(this.ownDomid, id);
       await this.xenstore.remove(path);
-      await this.xenstore.makePrivate(controlRoot(this.ownDomid), this.ownDomid);
       await this.xenstore.makePrivate(path, this.ownDomid);
       return path;
     });
+  }
+
+  /** The cards that have directories. */
+  async cards(): Promise<DeviceId[]> {
+    const root = controlRoot(this.ownDomid);
+    const ids: DeviceId[] = [];
+    for (const domid of (await this.xenstore.list(root)) ?? []) {
+      for (const devid of (await this.xenstore.list(`${root}/${domid}`)) ?? []) {
+        const id = tryParseDeviceId(domid, devid);
+        if (id !== undefined) ids.push(id);
+      }
+    }
+    return ids;
   }
 
   /** Removes the directories of a card, and those above that held nothing else. */

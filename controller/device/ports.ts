@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-/** Reading xenstore, inside a transaction or outside. All throw XenAudioError `xenstore`, `timeout`. */
+/** Reading xenstore, inside a transaction or outside. All throw XenAudioError `xenstore`, `xenstore-denied`, `timeout`. */
 export interface XenstoreReader {
   /** The value of a node, cut after 4097 octets; undefined when it is absent. */
   read(path: string): Promise<string | undefined>;
@@ -12,6 +12,23 @@ export interface XenstoreReader {
 export interface NodeGuard {
   readonly node: string;
   readonly value: string;
+}
+
+/** Who may use a node, and what is made in it later. A domain with a toolstack's rights may do everything anyway. */
+export interface NodePermissions {
+  readonly ownerDomid: number;
+  /** Domains that may read it. */
+  readonly readerDomids: readonly number[];
+}
+
+/** Reads and writes that take effect together, or not at all. */
+export interface XenstoreTransaction extends XenstoreReader {
+  /** Makes an empty directory, in the place of one that is there. */
+  makeDirectory(path: string, permissions: NodePermissions): Promise<void>;
+  /** Writes a node, which inherits its directory's permissions when it is new. */
+  write(path: string, value: string): Promise<void>;
+  /** Removes a node with its children; no error when it is absent. */
+  remove(path: string): Promise<void>;
 }
 
 /** Ends a watch. */
@@ -34,8 +51,14 @@ export interface XenstorePort extends XenstoreReader {
   remove(path: string): Promise<void>;
   /** Reads a consistent picture; repeated a few times when others write meanwhile. */
   snapshot<T>(body: (reader: XenstoreReader) => Promise<T>): Promise<T>;
+  /**
+   * Runs `body` in a transaction; again, a few times, when others wrote what it read. What it throws ends the
+   * transaction without effect.
+   */
+  transaction<T>(body: (transaction: XenstoreTransaction) => Promise<T>): Promise<T>;
   /** Calls `listener` at once and after each change at or below `path`; several changes may give one call. */
   watch(path: string, listener: (changedPath: string) => void): Promise<Watch>;
+  /** A driver domain may not know, and hears yes: there the toolstack takes a dead domain's cards away. */
   isDomainIntroduced(domid: number): Promise<boolean>;
 }
 
@@ -50,6 +73,9 @@ export interface PulseModule {
 export interface PulsePort {
   readonly isUp: boolean;
   modules(): Promise<PulseModule[]>;
+  /** Names of its sinks, and of its sources. */
+  sinks(): Promise<string[]>;
+  sources(): Promise<string[]>;
   /** Loads a module and makes sure it is there. Throws `pulse-refused` when the server did not load it. */
   loadModule(name: string, argument: string): Promise<PulseModule>;
   /** Unloads a module and makes sure it is gone; no error when it has gone before. */
@@ -62,6 +88,8 @@ export interface PulsePort {
 export interface ClockPort {
   /** Monotonic milliseconds. */
   nowMs(): number;
+  /** Milliseconds of CLOCK_REALTIME. */
+  wallMs(): number;
   /** Calls `listener` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, listener: () => void): () => void;
 }
@@ -69,13 +97,21 @@ export interface ClockPort {
 /** A message, or how to make it when its level is wanted. */
 export type LogMessage = string | (() => string);
 
+/** Whom a message is about, for the fields of the journal. */
+export interface LogSubject {
+  /** The guest's name, fit to be shown. */
+  readonly guest?: string;
+  /** `domid/devid` */
+  readonly device?: string;
+}
+
 /** One line per event; levels as in docs/architecture.md. */
 export interface LogPort {
   /** Someone must look. */
-  error(topic: string, message: LogMessage): void;
+  error(topic: string, message: LogMessage, subject?: LogSubject): void;
   /** Something went wrong and was recovered. */
-  warning(topic: string, message: LogMessage): void;
+  warning(topic: string, message: LogMessage, subject?: LogSubject): void;
   /** Life-cycle. */
-  info(topic: string, message: LogMessage): void;
-  debug(topic: string, message: LogMessage): void;
+  info(topic: string, message: LogMessage, subject?: LogSubject): void;
+  debug(topic: string, message: LogMessage, subject?: LogSubject): void;
 }

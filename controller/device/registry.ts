@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import type { CaptureConfig } from '../../schemas/config.js';
 import { DomId } from '../../schemas/primitives.js';
 import { deviceOfModule } from '../sndif/module-arguments.js';
 import { hasCode, messageOf } from '../util/errors.js';
@@ -11,7 +10,6 @@ import {
   type DeviceId,
 } from '../xenbus/paths.js';
 import { BackendDevice, type DeviceContext } from './backend-device.js';
-import { CaptureConsent } from './capture-consent.js';
 import { ControlDirectory } from './control-directory.js';
 import type { Watch } from './ports.js';
 import { unloadIfUp } from './stream-set.js';
@@ -29,11 +27,10 @@ export class DeviceRegistry {
   #scanAgain = false;
   #stopped = false;
 
-  constructor(context: Omit<DeviceContext, 'control' | 'consent' | 'streamsElsewhere' | 'onForgotten'>) {
+  constructor(context: Omit<DeviceContext, 'control' | 'streamsElsewhere' | 'onForgotten'>) {
     this.#context = {
       ...context,
       control: new ControlDirectory(context.xenstore, context.ownDomid),
-      consent: new CaptureConsent(context, context.config.capture),
       streamsElsewhere: (id) => this.#streamsElsewhere(id),
       onForgotten: (id) => {
         this.#devices.delete(deviceKey(id));
@@ -46,6 +43,7 @@ export class DeviceRegistry {
     const { xenstore, pulse, ownDomid } = this.#context;
     await this.#scan();
     await this.#unloadStrays();
+    await this.#removeStrayControl();
     pulse.onChange(() => {
       this.#serverChanged();
     });
@@ -54,7 +52,7 @@ export class DeviceRegistry {
         this.#backendChanged(path);
       }),
       await xenstore.watch('@releaseDomain', () => {
-        this.#notifyAll();
+        for (const device of this.#devices.values()) device.domainReleased();
       }),
       await xenstore.watch('@introduceDomain', () => {
         this.#requestScan();
@@ -62,9 +60,19 @@ export class DeviceRegistry {
     ];
   }
 
-  /** Puts other settings of capture in force, in running streams as well. */
-  async changeCapture(config: CaptureConfig): Promise<void> {
-    await this.#context.consent.change(config);
+  /** What holds for a domain's cards has changed: looks at them. */
+  lookAt(domid: number): void {
+    for (const device of this.#cardsOf(domid)) device.notify();
+  }
+
+  /** Whether no card of a domain is connected. */
+  isDisconnected(domid: number): boolean {
+    return this.#cardsOf(domid).every((device) => device.isDisconnected);
+  }
+
+  /** Whether the domain has closed as well what it had open for its cards. */
+  hasGuestLetGo(domid: number): boolean {
+    return this.#cardsOf(domid).every((device) => device.hasGuestLetGo);
   }
 
   /** Lets go of all devices; running streams play on. */
@@ -94,6 +102,7 @@ export class DeviceRegistry {
   }
 
   #serverChanged(): void {
+    if (this.#stopped) return; // the sound server outlives us, and its modules are another's
     for (const device of this.#devices.values()) device.serverChanged();
     this.#unloadStrays().catch((error: unknown) => {
       if (!hasCode(error, 'pulse-down')) this.#context.log.warning(TOPIC, messageOf(error));
@@ -155,9 +164,21 @@ export class DeviceRegistry {
     }
   }
 
+  /** Removes what a controller before us has told modules that are gone, of devices that are gone. */
+  async #removeStrayControl(): Promise<void> {
+    const { control } = this.#context;
+    for (const id of await control.cards()) {
+      if (!this.#devices.has(deviceKey(id))) await control.removeCard(id);
+    }
+  }
+
   #streamsElsewhere(id: DeviceId): number {
-    return [...this.#devices.values()]
-      .filter((device) => device.id.domid === id.domid && device.id.devid !== id.devid)
+    return this.#cardsOf(id.domid)
+      .filter((device) => device.id.devid !== id.devid)
       .reduce((sum, device) => sum + device.streamCount, 0);
+  }
+
+  #cardsOf(domid: number): BackendDevice[] {
+    return [...this.#devices.values()].filter((device) => device.id.domid === domid);
   }
 }

@@ -10,6 +10,7 @@ export interface StepTarget {
   disconnect(): Promise<boolean>;
   judge(verdict: 'broken' | 'lost'): boolean;
   replanIn(delayMs: number): boolean;
+  removeDirectory(): Promise<boolean>;
   forget(): Promise<boolean>;
 }
 
@@ -25,6 +26,7 @@ const EXECUTORS: { readonly [K in Step['kind']]: Executor<K> } = {
   disconnect: (target) => target.disconnect(),
   judge: (target, step) => target.judge(step.verdict),
   replanIn: (target, step) => target.replanIn(step.delayMs),
+  removeDirectory: (target) => target.removeDirectory(),
   forget: (target) => target.forget(),
 };
 
@@ -34,5 +36,7 @@ export const runStep = async (target: StepTarget, step: Step): Promise<boolean> 
   return await executor(target, step);
 };
 
-/** Steps after which the device is looked at again, because they changed it. */
-export const changesDevice = (step: Step): boolean => step.kind !== 'replanIn' && step.kind !== 'forget';
+const CHANGES_UNSEEN: readonly Step['kind'][] = ['connect', 'disconnect', 'judge'];
+
+/** Steps after which the device is looked at again, because they changed it. Of what they write, a watch tells. */
+export const changesDevice = (step: Step): boolean => CHANGES_UNSEEN.includes(step.kind);

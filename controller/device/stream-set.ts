@@ -5,13 +5,11 @@ import {
   servesSameRings,
   type BackendModuleSetup,
 } from '../sndif/module-arguments.js';
+import type { Guest } from '../guest/guest.js';
 import { hasCode, messageOf, XenAudioError } from '../util/errors.js';
 import { quoted } from '../util/text.js';
 import { controlPath, type DeviceId, type StreamId } from '../xenbus/paths.js';
-import type { CaptureConsent } from './capture-consent.js';
-import type { CaptureStream } from './capture-stream.js';
 import type { ControlDirectory } from './control-directory.js';
-import type { Guest } from './guest.js';
 import type { PulseModule, PulsePort, Watch, XenstorePort } from './ports.js';
 
 /** How the streams of a card are, by what their modules say. */
@@ -21,14 +19,14 @@ export interface StreamsCondition {
 }
 
 /** What is known of a stream before its module is chosen. */
-export interface StreamSetup extends Omit<BackendModuleSetup, 'controlPath' | 'guestName' | 'guestUuid'> {
-  readonly guest: Guest;
-}
+export type StreamSetup = Omit<BackendModuleSetup, 'controlPath' | 'guestName' | 'guestUuid'>;
 
 interface ConnectedStream {
   readonly module: PulseModule;
   readonly control: string;
-  readonly watch: Watch;
+  readonly linuxQuirks: boolean;
+  /** Absent while it is being made. */
+  watch?: Watch;
 }
 
 /** What a set of streams works with. */
@@ -38,7 +36,6 @@ export interface StreamSetContext {
   readonly xenstore: XenstorePort;
   readonly pulse: PulsePort;
   readonly control: ControlDirectory;
-  readonly consent: CaptureConsent;
 }
 
 const FINE: StreamsCondition = { streams: 'fine', reason: '' };
@@ -49,12 +46,14 @@ const FINE: StreamsCondition = { streams: 'fine', reason: '' };
  */
 export class StreamSet {
   readonly #streams: ConnectedStream[] = [];
-  readonly #captures: CaptureStream[] = [];
+  /** Those whose guest knows of them. */
+  readonly #begun: StreamId[] = [];
   #unlisted: string | undefined;
 
   constructor(
     private readonly context: StreamSetContext,
     private readonly id: DeviceId,
+    private readonly guest: Guest,
     /** Called when a module has changed its stream's state. */
     private readonly onStateChange: () => void,
   ) {}
@@ -63,14 +62,19 @@ export class StreamSet {
     return this.#streams.length;
   }
 
+  /** Whether there are streams that a frontend like Linux's has rings of. */
+  get servesLinux(): boolean {
+    return this.#streams.some((stream) => stream.linuxQuirks);
+  }
+
   /** Loads one stream's module. Throws `pulse-refused` with the module's own reason when it gave one. */
   async load(setup: StreamSetup): Promise<void> {
     const control = await this.context.control.create(setup.id);
-    await this.#beginCapture(setup, control);
+    await this.#begin(setup, control);
     const argument = formatModargs(backendModuleArguments(this.#complete(setup)));
     try {
       const module = await this.context.pulse.loadModule(this.context.moduleName, argument);
-      await this.#add(module, control);
+      await this.#add(setup, module, control);
     } catch (error) {
       const state = await this.context.xenstore.read(`${control}/state`);
       if (!hasCode(error, 'pulse-refused') || state === undefined) throw error;
@@ -90,11 +94,16 @@ export class StreamSet {
       modules.find((module) => servesSameRings(module.argument, this.#complete(setup))),
     );
     if (found.includes(undefined)) return false;
-    for (const [position, module] of found.entries()) {
-      const setup = setups[position];
-      if (module === undefined || setup === undefined) continue;
-      await this.#beginCapture(setup, this.#controlPath(setup.id));
-      await this.#add(module, this.#controlPath(setup.id));
+    try {
+      for (const [position, module] of found.entries()) {
+        const setup = setups[position];
+        if (module === undefined || setup === undefined) continue;
+        await this.#begin(setup, this.#controlPath(setup.id));
+        await this.#add(setup, module, this.#controlPath(setup.id));
+      }
+    } catch (error) {
+      await this.leave(); // else the next try takes them twice
+      throw error;
     }
     return true;
   }
@@ -121,12 +130,12 @@ export class StreamSet {
   /** Unloads every module, makes sure that they are gone, and removes the control directories. */
   async release(): Promise<void> {
     for (let stream = this.#streams.at(-1); stream !== undefined; stream = this.#streams.at(-1)) {
-      await stream.watch.remove();
+      await stream.watch?.remove();
       await unloadIfUp(this.context.pulse, stream.module);
       this.#streams.pop();
     }
     this.#unlisted = undefined;
-    await this.#endCaptures();
+    await this.#end(false);
     await this.context.control.removeCard(this.id);
   }
 
@@ -134,22 +143,27 @@ export class StreamSet {
   async leave(): Promise<void> {
     const watches = this.#streams.map((stream) => stream.watch);
     this.#streams.length = 0;
-    for (const watch of watches) await watch.remove();
-    await this.#endCaptures();
+    for (const watch of watches) await watch?.remove();
+    await this.#end(true);
   }
 
-  /** Says whether a capture stream may record, before there is a module that could. */
-  async #beginCapture({ direction, id, guest }: StreamSetup, control: string): Promise<void> {
-    if (direction === 'capture') this.#captures.push(await this.context.consent.begin(id, guest, control));
+  /** Says what a stream may, before there is a module that could. */
+  async #begin({ direction, id }: StreamSetup, control: string): Promise<void> {
+    this.#begun.push(id);
+    await this.guest.beginStream(id, direction, control);
   }
 
-  async #endCaptures(): Promise<void> {
-    for (const capture of this.#captures.splice(0)) await this.context.consent.end(capture);
+  async #end(kept: boolean): Promise<void> {
+    for (let id = this.#begun.at(-1); id !== undefined; id = this.#begun.at(-1)) {
+      await this.guest.endStream(id, kept);
+      this.#begun.pop();
+    }
   }
 
-  async #add(module: PulseModule, control: string): Promise<void> {
-    const watch = await this.context.xenstore.watch(`${control}/state`, this.onStateChange);
-    this.#streams.push({ module, control, watch });
+  async #add(setup: StreamSetup, module: PulseModule, control: string): Promise<void> {
+    const stream: ConnectedStream = { module, control, linuxQuirks: setup.card.linuxQuirks };
+    this.#streams.push(stream); // before what may fail: it is released with the others
+    stream.watch = await this.context.xenstore.watch(`${control}/state`, this.onStateChange);
   }
 
   #controlPath(id: StreamId): string {
@@ -157,7 +171,7 @@ export class StreamSet {
   }
 
   #complete(setup: StreamSetup): BackendModuleSetup {
-    const { name, uuid } = setup.guest;
+    const { name, uuid } = this.guest.identity;
     return { ...setup, guestName: name, guestUuid: uuid, controlPath: this.#controlPath(setup.id) };
   }
 }

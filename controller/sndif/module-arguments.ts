@@ -13,12 +13,8 @@ export interface BackendModuleSetup {
   readonly capabilities: Capabilities;
   readonly guestName: string;
   readonly guestUuid: string;
-  /** Sink to play to, or source to record from; undefined: the server's default. */
-  readonly device: string | undefined;
   readonly controlPath: string;
 }
-
-const DEVICE_ARGUMENT = { playback: 'sink', capture: 'source' } as const;
 
 const flag = (value: boolean): string => (value ? '1' : '0');
 
@@ -38,7 +34,6 @@ export const backendModuleArguments = (setup: BackendModuleSetup): ModuleArgumen
   wakeup: flag(setup.card.wakeup),
   rewind: flag(setup.card.rewind),
   alive: flag(setup.card.alive),
-  ...(setup.device === undefined ? {} : { [DEVICE_ARGUMENT[setup.direction]]: setup.device }),
   control: setup.controlPath,
 });
 

@@ -2,7 +2,14 @@
 
 /** What failed, for programs; the message is for people. */
 export type ErrorCode =
-  'aborted' | 'config' | 'pulse-down' | 'pulse-refused' | 'timeout' | 'xenstore' | 'xenstore-lost';
+  | 'aborted'
+  | 'config'
+  | 'pulse-down'
+  | 'pulse-refused'
+  | 'timeout'
+  | 'xenstore'
+  | 'xenstore-denied'
+  | 'xenstore-lost';
 
 /** An error of ours: tested by `code`, never by its message. */
 export class XenAudioError extends Error {
@@ -22,3 +29,7 @@ export const hasCode = (error: unknown, ...codes: ErrorCode[]): error is XenAudi
 
 /** The text of anything thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Whether a call failed because a file is not there. */
+export const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT';

@@ -9,7 +9,15 @@ import {
 } from '../../../../controller/device/plan.js';
 import { XenbusState } from '../../../../controller/xenbus/state.js';
 
-const idle: DeviceStatus = { link: 'idle', announced: true, holdLeftMs: 0, backoffLeftMs: 0 };
+const idle: DeviceStatus = {
+  link: 'idle',
+  announced: true,
+  holdLeftMs: 0,
+  backoffLeftMs: 0,
+  lingerLeftMs: 0,
+  held: false,
+  ownsDirectory: false,
+};
 const connected: DeviceStatus = { ...idle, link: 'connected' };
 const fine: Observation = {
   backend: 2,
@@ -34,6 +42,7 @@ const show = (steps: readonly Step[]): string =>
         case 'announce':
         case 'connect':
         case 'disconnect':
+        case 'removeDirectory':
         case 'forget':
           return step.kind;
       }
@@ -68,6 +77,7 @@ const IDLE_TABLE: Readonly<Record<XenbusState, readonly string[]>> = {
   8: Array<string>(9).fill('6'),
 };
 
+/** Once the streams have answered long enough. */
 const CONNECTED_TABLE: Readonly<Record<XenbusState, readonly string[]>> = {
   0: Array<string>(9).fill('disconnect 6'),
   1: Array<string>(9).fill('disconnect announce 2'),
@@ -135,6 +145,39 @@ describe('planSteps', () => {
     assert.equal(plan(idle, { backend: 2, frontend: 1, online: false }), '6');
   });
 
+  it('serves a frontend that frees its streams in 6 until it has let go, for a while', () => {
+    const patient = { ...connected, lingerLeftMs: 700 };
+    const removed: Partial<Observation> = { frontend: 4, online: false };
+    assert.equal(plan(patient, { ...removed, backend: 5 }), '6');
+    assert.equal(plan(patient, { ...removed, backend: 6 }), 'in 700');
+    assert.equal(plan(patient, { ...removed, backend: 6, frontend: 1 }), 'disconnect');
+    assert.equal(plan(connected, { ...removed, backend: 6 }), 'disconnect');
+    assert.equal(plan({ ...patient, held: true }, { backend: 4, frontend: 4 }), '5 6');
+    assert.equal(plan({ ...patient, held: true }, { backend: 6, frontend: 4 }), 'in 700');
+    assert.equal(plan({ ...patient, held: true }, { backend: 6, frontend: 1 }), 'disconnect');
+  });
+
+  it('serves nobody in 6 who has no streams, or is dead', () => {
+    const patient = { ...connected, lingerLeftMs: 700 };
+    const closed: Partial<Observation> = { backend: 6, frontend: 4 };
+    assert.equal(plan({ ...patient, link: 'refused' }, closed), 'disconnect');
+    assert.equal(plan(patient, { ...closed, serverUp: false }), 'disconnect');
+    assert.equal(plan(patient, { ...closed, streams: 'lost' }), 'disconnect');
+    assert.equal(plan(patient, { ...closed, domainAlive: false }), 'disconnect forget');
+    assert.equal(plan(patient, { ...closed, backend: undefined }), 'disconnect forget');
+  });
+
+  it('removes its directory in a driver domain, but not before the toolstack has seen 6 and removed its own', () => {
+    const driver = { ...idle, ownsDirectory: true };
+    assert.equal(
+      plan({ ...driver, link: 'connected' }, { backend: 5, frontend: 0, online: false }),
+      'disconnect 6',
+    );
+    assert.equal(plan(driver, { backend: 6, frontend: 6, online: false }), '');
+    assert.equal(plan(driver, { backend: 6, frontend: 0, online: false }), 'removeDirectory');
+    assert.equal(plan(idle, { backend: 6, frontend: 0, online: false }), '');
+  });
+
   it('lets a stream play until the toolstack asks for 5', () => {
     assert.equal(plan(connected, { backend: 4, frontend: 4, online: false }), '');
   });
@@ -161,7 +204,10 @@ describe('planSteps', () => {
         for (const link of links)
           for (const online of [true, false])
             for (const serverUp of [true, false]) {
-              assertRests({ ...idle, link }, { ...fine, backend, frontend, online, serverUp });
+              assertRests(
+                { ...idle, link, lingerLeftMs: 1 },
+                { ...fine, backend, frontend, online, serverUp },
+              );
             }
   });
 });
@@ -176,6 +222,7 @@ const assertRests = (status: DeviceStatus, observed: Observation): void => {
       if (step.kind === 'connect') current = { ...current, link: 'connected' };
       if (step.kind === 'disconnect') current = { ...current, link: 'idle' };
       if (step.kind === 'announce') current = { ...current, announced: true };
+      if (step.kind === 'replanIn') current = { ...current, lingerLeftMs: 0 };
       if (step.kind === 'setState') seen = { ...seen, backend: step.state };
     }
   }

@@ -218,6 +218,10 @@ describe('DeviceRegistry', () => {
     host.xenstore.put(`${backend(7)}/state`, '5');
     await settle();
     assert.equal(host.states(7), '1 2 4 5 6');
+    assert.equal(host.pulse.loaded.length, 1, "Linux's driver frees its streams now, and talks to them");
+
+    host.xenstore.put(`${frontend(7)}/state`, '1');
+    await settle();
     assert.deepEqual([host.pulse.loaded.length, host.controlNodes().length], [0, 0]);
 
     host.xenstore.drop(backend(7));
@@ -225,6 +229,19 @@ describe('DeviceRegistry', () => {
     await settle();
     assert.equal(host.state(7), undefined, 'a removed directory is not made anew');
     assert.equal(host.log.matching(/guest7\/0: gone/).length, 1);
+  });
+
+  it("waits three seconds for Linux's driver to let go, and no longer", async () => {
+    await host.connectCard(7);
+    host.xenstore.put(`${backend(7)}/online`, '0');
+    host.xenstore.put(`${backend(7)}/state`, '5');
+
+    await host.clock.advance(2999);
+    assert.equal(host.pulse.loaded.length, 1);
+    await host.clock.advance(1);
+
+    assert.deepEqual([host.pulse.loaded.length, host.controlNodes().length], [0, 0]);
+    assert.equal(host.state(7), '6');
   });
 
   it('lets go of a domain that dies', async () => {

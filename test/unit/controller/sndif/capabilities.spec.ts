@@ -6,10 +6,10 @@ import {
   narrowStream,
   type Capabilities,
 } from '../../../../controller/sndif/capabilities.js';
-import { DaemonConfig } from '../../../../schemas/config.js';
+import { policyWith } from '../../../lib/policies.js';
 import type { HwParams } from '../../../../schemas/sndif.js';
 
-const { limits } = DaemonConfig.parse({});
+const { limits } = policyWith({});
 const offered = offeredCapabilities(limits);
 
 const narrow = (...levels: HwParams[]): Capabilities | string => {
@@ -98,6 +98,6 @@ describe('evaluateConnection', () => {
     assert.equal(evaluateConnection(limits, 10, 6).allowed, true);
     const denied = evaluateConnection(limits, 10, 7);
     assert.equal(denied.allowed, false);
-    assert.match(denied.reason, /17 streams, limits.streamsPerGuestMax is 16/);
+    assert.match(denied.reason, /17 streams, policy's limits.streams is 16/);
   });
 });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-import type { GuestIdentity } from '../policy/capture.js';
+import type { GuestIdentity } from '../policy/match.js';
 import { displayName } from '../util/text.js';
 import { guestPath } from '../xenbus/paths.js';
-import type { XenstoreReader } from './ports.js';
+import type { XenstoreReader } from '../device/ports.js';
+import { readIfAllowed } from '../device/read-if-allowed.js';
 
 /** A guest as the toolstack wrote it: nothing here can be written by the guest. */
 export interface Guest extends GuestIdentity {
@@ -10,10 +11,11 @@ export interface Guest extends GuestIdentity {
   readonly name: string;
 }
 
+/** In a driver domain that dom0 does not let read names, a guest is its domid alone. */
 export const readGuest = async (reader: XenstoreReader, domid: number): Promise<Guest> => {
-  const xenName = (await reader.read(`${guestPath(domid)}/name`)) ?? '';
+  const xenName = (await readIfAllowed(reader, `${guestPath(domid)}/name`)) ?? '';
   const name = displayName(xenName);
-  const vm = (await reader.read(`${guestPath(domid)}/vm`)) ?? '';
+  const vm = (await readIfAllowed(reader, `${guestPath(domid)}/vm`)) ?? '';
   return {
     name: name === '' ? `domain ${domid}` : name,
     xenName,

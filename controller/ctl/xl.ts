@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { messageOf } from '../util/errors.js';
+import type { AudioClient } from './client/audio-client.js';
+import type { Guest } from './client/shapes.js';
+import type { Command } from './command.js';
+import { CommandError, Status } from './status.js';
+
+/** The commands that do what xl's of the same name do, and see to the sound before and after. */
+export type XlCommand = Extract<Command, { name: 'save' | 'restore' | 'migrate' }>;
+
+export const isXlCommand = (command: Command): command is XlCommand =>
+  command.name === 'save' || command.name === 'restore' || command.name === 'migrate';
+
+/** A suspend ends by itself after five minutes; xl may take longer. */
+const RENEW_MS = 60_000;
+const LOOK_MS = 200;
+/** Of shells: a program that a signal has ended. */
+const SIGNAL_STATUS = 128;
+
+/**
+ * Runs xl with the cards of its guest disconnected. Resolves with xl's exit status.
+ *
+ * @param timeoutMs how long to wait for the cards of a restored guest
+ * @param warn says what went wrong although xl did well
+ * @throws CommandError also when xl cannot be run; the cards are connected again then
+ */
+export const runXl = async (
+  command: XlCommand,
+  client: AudioClient,
+  timeoutMs: number,
+  warn: (text: string) => void,
+): Promise<number> =>
+  command.name === 'restore'
+    ? await restore(command, client, timeoutMs, warn)
+    : await suspend(command, client);
+
+const suspend = async (
+  { name, guest, operand, options }: Extract<XlCommand, { name: 'save' | 'migrate' }>,
+  client: AudioClient,
+): Promise<number> => {
+  // By the number of the domain from now on: a guest that has moved on this host keeps its name.
+  const domid = String((await (await client.guest(guest)).properties()).domid);
+  await client.suspend('PrepareSuspend', domid);
+  const renewal = setInterval(() => {
+    // Whatever it is: xl goes on, and what it says in the end counts.
+    client.suspend('PrepareSuspend', domid).catch(() => undefined);
+  }, RENEW_MS);
+  try {
+    return await run([name, ...options, domid, operand]);
+  } finally {
+    clearInterval(renewal);
+    await finish(client, domid);
+  }
+};
+
+/** The domain is still there when xl has failed, or has only taken a picture of it (`xl save -c`). */
+const finish = async (client: AudioClient, domid: string): Promise<void> => {
+  try {
+    await client.suspend('FinishSuspend', domid);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.status !== Status.noSuchGuest) throw error;
+  }
+};
+
+const restore = async (
+  { file, options }: Extract<XlCommand, { name: 'restore' }>,
+  client: AudioClient,
+  timeoutMs: number,
+  warn: (text: string) => void,
+): Promise<number> => {
+  const before = new Set((await client.guests()).map(({ domid }) => domid));
+  const status = await run(['restore', ...options, file]);
+  if (status !== 0) return status;
+  const deadlineMs = performance.now() + timeoutMs;
+  const waiting = async (): Promise<Guest[]> =>
+    (await client.guests()).filter(({ domid, state }) => !before.has(domid) && state !== 'connected');
+  for (let left = await waiting(); left.length > 0; left = await waiting()) {
+    if (performance.now() > deadlineMs) {
+      const names = left.map(({ name }) => name).join(', ');
+      warn(
+        `${names}: restored, but not all of its cards were connected within ${timeoutMs / 1000} s: ` +
+          "does it use them, or is it paused? 'xen-audioctl show' tells when they are",
+      );
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  return status;
+};
+
+/** Runs xl in our place: it has the terminal, and signals are its own. */
+const run = async (args: readonly string[]): Promise<number> => {
+  const child = spawn('xl', args, { stdio: 'inherit' });
+  const forward = (signal: NodeJS.Signals): void => {
+    child.kill(signal);
+  };
+  // We must live to connect the cards again; Ctrl-C reaches xl by itself.
+  const ignore = (): void => undefined;
+  process.on('SIGINT', ignore).on('SIGTERM', forward).on('SIGHUP', forward);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => {
+        resolve(code ?? SIGNAL_STATUS + (signal === null ? 0 : constants.signals[signal]));
+      });
+    });
+  } catch (error) {
+    throw new CommandError(
+      Status.failure,
+      `xl cannot be run: ${messageOf(error)}: are Xen's tools installed?`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    process.off('SIGINT', ignore).off('SIGTERM', forward).off('SIGHUP', forward);
+  }
+};

@@ -5,10 +5,12 @@ import { messageOf, XenAudioError } from '../../util/errors.js';
 import { SerialQueue } from '../../util/queue.js';
 import { Backoff } from '../../util/retry.js';
 import { withTimeout } from '../../util/timeout.js';
+import { watchFileIfPossible } from '../system/watch-file.js';
+import { nearestToSocket } from './server-address.js';
 
 const TOPIC = 'pulse';
 const PA_INVALID_INDEX = 0xffff_ffff;
-const RETRY_BASE_MS = 500;
+const RETRY_BASE_MS = 100;
 const RETRY_CEILING_MS = 15_000;
 /** Re-reads of the list of modules after an unload: the server frees a module a moment after it has answered. */
 const UNLOAD_CHECKS = 50;
@@ -26,7 +28,7 @@ export interface PulseAdapterOptions {
  * The sound server, over pulseaudio2. That library reports failures as success, and never answers once the server is gone,
  * so: every call has a time limit, what was done is read back from the list of modules, and after any failure the
  * context is dropped and a fresh one made. Calls run one after the other. A server that is down is tried again,
- * with growing pauses, until `stop`.
+ * with growing pauses, and as soon as something happens where its socket is, until `stop`.
  */
 export class PulseAdapter implements PulsePort {
   readonly #queue = new SerialQueue();
@@ -66,6 +68,18 @@ export class PulseAdapter implements PulsePort {
 
   modules(): Promise<PulseModule[]> {
     return this.#queue.run(() => this.#listModules());
+  }
+
+  sinks(): Promise<string[]> {
+    return this.#queue.run(async () =>
+      namesOf(await this.#ask('listing sinks', (context) => context.sink())),
+    );
+  }
+
+  sources(): Promise<string[]> {
+    return this.#queue.run(async () =>
+      namesOf(await this.#ask('listing sources', (context) => context.source())),
+    );
   }
 
   loadModule(name: string, argument: string): Promise<PulseModule> {
@@ -148,10 +162,24 @@ export class PulseAdapter implements PulsePort {
         'down',
         `no sound server at ${where} (${messageOf(error)}); trying again until there is one`,
       );
-      this.#cancelRetry = this.clock.after(this.#backoff.fail(), () => {
-        this.#reconnect();
-      });
+      this.#retryLater();
     }
+  }
+
+  #retryLater(): void {
+    const cancelTimer = this.clock.after(this.#backoff.fail(), () => {
+      this.#reconnect();
+    });
+    const socket = nearestToSocket(this.options.server, process.env);
+    const hopeful = (): void => {
+      this.#backoff.reset(); // it listens a moment after its socket is there
+      this.#reconnect();
+    };
+    const endWatch = socket === undefined ? undefined : watchFileIfPossible(socket, this.clock, hopeful);
+    this.#cancelRetry = () => {
+      cancelTimer();
+      endWatch?.();
+    };
   }
 
   async #openContext(): Promise<PulseAudio> {
@@ -193,3 +221,5 @@ export class PulseAdapter implements PulsePort {
     if (changed || state === 'up') for (const listener of this.#listeners) listener();
   }
 }
+
+const namesOf = (devices: readonly { readonly name: string }[]): string[] => devices.map(({ name }) => name);

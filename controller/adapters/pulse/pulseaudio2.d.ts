@@ -21,6 +21,9 @@ declare module 'pulseaudio2' {
     constructor(options: { client?: string; flags?: string });
     /** An empty list also stands for a failed call. Never settles once the server is gone. */
     modules(): Promise<ModuleInfo[]>;
+    /** Sinks, and sources. An empty list also stands for a failed call. */
+    sink(): Promise<{ readonly name: string }[]>;
+    source(): Promise<{ readonly name: string }[]>;
     /** Resolves to 0xffffffff when the server did not load the module. Never settles once the server is gone. */
     loadModule(name: string, argument: string): Promise<number>;
     /** Resolves whether or not the module was unloaded. Never settles once the server is gone. */

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import koffi from 'koffi';
-import type { LogPort, NodeGuard, Watch, XenstorePort, XenstoreReader } from '../../device/ports.js';
+import type {
+  LogPort,
+  NodeGuard,
+  NodePermissions,
+  Watch,
+  XenstorePort,
+  XenstoreReader,
+  XenstoreTransaction,
+} from '../../device/ports.js';
 import { XenAudioError } from '../../util/errors.js';
 import { SerialQueue } from '../../util/queue.js';
 import { withTimeout } from '../../util/timeout.js';
+import { watchForEnd } from './end-watch.js';
 import { errnoName, LibXenstore, type CallResult, type XsHandle } from './libxenstore.js';
 import { WatchLoop } from './watch-loop.js';
 
@@ -13,19 +22,27 @@ const TOPIC = 'xenstore';
 const CALL_TIMEOUT_MS = 5000;
 const TRANSACTION_TRIES = 8;
 const OUTSIDE_TRANSACTION = 0;
+/** `enum xs_perm_type`: what the owner's entry gives others, and what a reader's gives it. */
 const XS_PERM_NONE = 0;
-const { ENOENT, EAGAIN } = koffi.os.errno as { ENOENT: number; EAGAIN: number };
-/** What calls fail with once xenstored has closed the connection. */
-const LOST_ERRNOS = ['EBADF', 'EPIPE', 'EIO', 'ECONNRESET', 'ENOTCONN'].map((name) => koffi.os.errno[name]);
+const XS_PERM_READ = 1;
+const { ENOENT, EAGAIN, EACCES } = koffi.os.errno as Record<'ENOENT' | 'EAGAIN' | 'EACCES', number>;
+/**
+ * What calls fail with once xenstored has closed the connection. EINVAL is what libxenstore says to who waits for an answer
+ * then; xenstored itself would say it of a malformed path only, and ours are built from numbers.
+ */
+const LOST_ERRNOS = ['EBADF', 'EINVAL', 'EPIPE', 'EIO', 'ECONNRESET', 'ENOTCONN'].map(
+  (name) => koffi.os.errno[name],
+);
 
 /**
  * The domain's own connection to xenstore, over libxenstore. One call at a time runs on it, each with a time limit.
- * libxenstore does not say when xenstored closes the connection: it is noticed at the next call.
+ * Once it is lost, calls fail at once and watches are gone.
  */
 export class XenstoreAdapter implements XenstorePort {
   readonly #queue = new SerialQueue();
   readonly #listeners = new Map<string, (path: string) => void>();
   #loop: WatchLoop | undefined;
+  #endWatching: () => void = () => undefined;
   #nextToken = 1;
   #lost = false;
 
@@ -50,14 +67,22 @@ export class XenstoreAdapter implements XenstorePort {
       );
     }
     const adapter = new XenstoreAdapter(library, value as XsHandle, log, onLost);
-    await adapter.#startLoop();
+    try {
+      await adapter.#startLoop();
+    } catch (error) {
+      await adapter.close().catch(() => undefined);
+      throw error;
+    }
     return adapter;
   }
 
   async close(): Promise<void> {
+    this.#endWatching();
     await this.#loop?.stop();
     this.#listeners.clear();
-    await this.#call('close', 'closing');
+    // Behind all calls, which need the handle, and not in vain when it is lost: it frees what the library holds.
+    const closed = this.#queue.run(() => this.library.call('close', this.handle));
+    await withTimeout(closed, CALL_TIMEOUT_MS, 'closing xenstore');
   }
 
   read(path: string): Promise<string | undefined> {
@@ -86,19 +111,29 @@ export class XenstoreAdapter implements XenstorePort {
   }
 
   async makePrivate(path: string, ownerDomid: number): Promise<void> {
-    const permissions = Buffer.from(Uint32Array.of(ownerDomid, XS_PERM_NONE).buffer);
-    await this.#expectTrue('mkdir', path, OUTSIDE_TRANSACTION, path);
-    await this.#expectTrue('setPermissions', path, OUTSIDE_TRANSACTION, path, permissions, 1);
+    await this.#makeDirectory(OUTSIDE_TRANSACTION, path, { ownerDomid, readerDomids: [] });
   }
 
-  async remove(path: string): Promise<void> {
-    const { value, errno } = await this.#call('rm', path, OUTSIDE_TRANSACTION, path);
-    if (value !== true && errno !== ENOENT) throw this.#failure('rm', path, errno);
+  remove(path: string): Promise<void> {
+    return this.#remove(OUTSIDE_TRANSACTION, path);
   }
 
   snapshot<T>(body: (reader: XenstoreReader) => Promise<T>): Promise<T> {
+    return this.transaction(body);
+  }
+
+  transaction<T>(body: (transaction: XenstoreTransaction) => Promise<T>): Promise<T> {
     return this.#transaction((tx) =>
-      body({ read: (path) => this.#read(tx, path), list: (path) => this.#list(tx, path) }),
+      body({
+        read: (path) => this.#read(tx, path),
+        list: (path) => this.#list(tx, path),
+        makeDirectory: async (path, permissions) => {
+          await this.#remove(tx, path);
+          await this.#makeDirectory(tx, path, permissions);
+        },
+        write: (path, value) => this.#write(tx, path, value),
+        remove: (path) => this.#remove(tx, path),
+      }),
     );
   }
 
@@ -109,12 +144,19 @@ export class XenstoreAdapter implements XenstorePort {
     await this.#expectTrue('watch', path, path, token);
     return {
       remove: async () => {
-        if (this.#listeners.delete(token)) await this.#expectTrue('unwatch', path, path, token);
+        if (!this.#listeners.delete(token) || this.#lost) return;
+        await this.#expectTrue('unwatch', path, path, token);
       },
     };
   }
 
   async isDomainIntroduced(domid: number): Promise<boolean> {
+    if (await this.#askIntroduced(domid)) return true;
+    // Only a toolstack's domain may ask (XSA-115); others hear no of all, also of dom0, which is always there.
+    return !(await this.#askIntroduced(0));
+  }
+
+  async #askIntroduced(domid: number): Promise<boolean> {
     const { value } = await this.#call('isDomainIntroduced', `domain ${domid}`, domid);
     return value === true;
   }
@@ -130,6 +172,9 @@ export class XenstoreAdapter implements XenstorePort {
       this.#lose(error);
     });
     this.#loop.start();
+    this.#endWatching = watchForEnd(process.env, () => {
+      this.#lose(new XenAudioError('xenstore-lost', 'xenstore: xenstored has closed the connection'));
+    });
   }
 
   async #read(tx: number, path: string): Promise<string | undefined> {
@@ -151,6 +196,19 @@ export class XenstoreAdapter implements XenstorePort {
   async #write(tx: number, path: string, value: string): Promise<void> {
     const octets = Buffer.from(value, 'utf8');
     await this.#expectTrue('write', path, tx, path, octets, octets.length);
+  }
+
+  async #remove(tx: number, path: string): Promise<void> {
+    const { value, errno } = await this.#call('rm', path, tx, path);
+    if (value !== true && errno !== ENOENT) throw this.#failure('rm', path, errno);
+  }
+
+  /** Makes sure that a directory is there, with these permissions. */
+  async #makeDirectory(tx: number, path: string, permissions: NodePermissions): Promise<void> {
+    const readers = permissions.readerDomids.flatMap((domid) => [domid, XS_PERM_READ]);
+    const entries = Uint32Array.of(permissions.ownerDomid, XS_PERM_NONE, ...readers);
+    await this.#expectTrue('mkdir', path, tx, path);
+    await this.#expectTrue('setPermissions', path, tx, path, Buffer.from(entries.buffer), entries.length / 2);
   }
 
   /** Runs `body` in a transaction; again, a bounded number of times, when others wrote what it read. */
@@ -184,14 +242,18 @@ export class XenstoreAdapter implements XenstorePort {
   }
 
   #call(operation: Operation, subject: string, ...args: unknown[]): Promise<CallResult> {
-    const call = this.#queue.run(() => this.library.call(operation, this.handle, ...args));
+    const call = this.#queue.run(() => {
+      if (!this.#lost) return this.library.call(operation, this.handle, ...args);
+      throw new XenAudioError('xenstore-lost', `xenstore ${operation} ${subject}: the connection is lost`);
+    });
     return withTimeout(call, CALL_TIMEOUT_MS, `xenstore ${operation} ${subject}`);
   }
 
   #failure(operation: Operation, subject: string, errno: number): XenAudioError {
-    const lost = LOST_ERRNOS.includes(errno);
+    const lost = this.#lost || LOST_ERRNOS.includes(errno);
     const message = `xenstore ${operation} ${subject}: ${errnoName(errno)}`;
-    const error = new XenAudioError(lost ? 'xenstore-lost' : 'xenstore', message);
+    const denied = errno === EACCES ? 'xenstore-denied' : 'xenstore';
+    const error = new XenAudioError(lost ? 'xenstore-lost' : denied, message);
     if (lost) this.#lose(error);
     return error;
   }

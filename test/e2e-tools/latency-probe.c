@@ -4,7 +4,7 @@
  * monitor of a sink of another, which they come out of, in one process and by one clock (CLOCK_MONOTONIC).
  *
  *   latency-probe --play-server=S --play-device=D --record-server=S --record-device=D
- *                 --rate=HZ --latency-msec=N [--impulses=N]
+ *                 --rate=HZ --latency-msec=N [--record-latency-msec=N] [--impulses=N]
  *   latency-probe --drained-port=N --record-server=S --record-device=D --rate=HZ
  *
  * Each impulse is written at once after asking the server for the latency, so it is expected to be heard at
@@ -46,7 +46,7 @@
 /* Recorded on after the drain, for frames that are heard after it. */
 #define TAIL_USEC PA_USEC_PER_SEC
 #define MARGIN_USEC (30 * PA_USEC_PER_SEC)
-#define RECORD_LATENCY_USEC (25 * PA_USEC_PER_MSEC)
+#define RECORD_LATENCY_MSEC 25u
 
 struct impulse {
     pa_usec_t written_usec;
@@ -66,7 +66,7 @@ struct probe {
     pa_mainloop_api *api;
     struct side play, record;
     pa_sample_spec spec;
-    pa_usec_t latency_usec, drained_usec;
+    pa_usec_t latency_usec, record_latency_usec, drained_usec;
     unsigned impulses_wanted, impulses_written;
     uint16_t drained_port; /* 0: we play ourselves */
     int drained_fd;
@@ -262,7 +262,7 @@ static void start_playing(struct probe *p) {
 
 static void start_recording(struct probe *p) {
     const pa_buffer_attr attr = {.maxlength = UINT32_MAX,
-                                 .fragsize = (uint32_t) pa_usec_to_bytes(RECORD_LATENCY_USEC, &p->spec)};
+                                 .fragsize = (uint32_t) pa_usec_to_bytes(p->record_latency_usec, &p->spec)};
 
     p->record.stream = pa_stream_new(p->record.context, "latency probe", &p->spec, NULL);
     pa_stream_set_read_callback(p->record.stream, readable_cb, p);
@@ -344,6 +344,7 @@ static bool read_arguments(struct probe *p, int argc, char **argv) {
         {"record-device", required_argument, NULL, 'e'},
         {"rate", required_argument, NULL, 'h'},
         {"latency-msec", required_argument, NULL, 'l'},
+        {"record-latency-msec", required_argument, NULL, 'c'},
         {"impulses", required_argument, NULL, 'n'},
         {"drained-port", required_argument, NULL, 'o'},
         {NULL, 0, NULL, 0},
@@ -370,6 +371,9 @@ static bool read_arguments(struct probe *p, int argc, char **argv) {
             case 'l':
                 p->latency_usec = strtoul(optarg, NULL, 10) * PA_USEC_PER_MSEC;
                 break;
+            case 'c':
+                p->record_latency_usec = strtoul(optarg, NULL, 10) * PA_USEC_PER_MSEC;
+                break;
             case 'n':
                 p->impulses_wanted = (unsigned) strtoul(optarg, NULL, 10);
                 break;
@@ -387,15 +391,17 @@ static bool read_arguments(struct probe *p, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static struct probe probe = {
-        .spec = {.format = PA_SAMPLE_S16LE, .channels = 1}, .impulses_wanted = 30, .drained_fd = -1};
+    static struct probe probe = {.spec = {.format = PA_SAMPLE_S16LE, .channels = 1},
+                                 .record_latency_usec = RECORD_LATENCY_MSEC * PA_USEC_PER_MSEC,
+                                 .impulses_wanted = 30,
+                                 .drained_fd = -1};
     struct probe *p = &probe;
     int status = 1;
 
     if (!read_arguments(p, argc, argv)) {
         fprintf(stderr,
                 "usage: latency-probe --play-server= --play-device= --record-server= --record-device= "
-                "--rate= --latency-msec= [--impulses=1..%u]\n"
+                "--rate= --latency-msec= [--record-latency-msec=] [--impulses=1..%u]\n"
                 "       latency-probe --drained-port= --record-server= --record-device= --rate=\n",
                 IMPULSES_MAX);
         return 2;

@@ -74,6 +74,15 @@ export class ControllerProcess {
     await this.says(REREAD_MESSAGE, before, daemon);
   }
 
+  /** Resolves when it says something from now on. @throws Error when it does not run, or ends instead */
+  async saysNext(message: string): Promise<void> {
+    const daemon = this.process;
+    if (daemon?.running !== true) {
+      throw new Error('xen-audiod does not run');
+    }
+    await this.says(message, logSize(this.logFile), daemon);
+  }
+
   private writeConfig(): void {
     writeFileSync(this.configFile, JSON.stringify(this.options.config(), null, 2)); // JSON is YAML
   }

@@ -26,7 +26,8 @@ export class Guest {
   source: string | null = null;
 
   constructor(
-    readonly domain: Domain,
+    /** Another one after `Host.restore`. */
+    public domain: Domain,
     hostDir: string,
     moduleDir: string,
     private readonly xen: Xen,
@@ -37,7 +38,7 @@ export class Guest {
       dir: join(this.dir, 'pulse'),
       machine: domain.machine,
       moduleDir,
-      env: () => domain.env,
+      env: () => domain.env, // of its key, which it keeps
       modules: [],
     });
   }
@@ -98,11 +99,13 @@ export class Guest {
    */
   async connected(devid = 0, timeoutMs = 20_000): Promise<void> {
     const { domid, name } = this.domain;
-    const states = [frontendPath(domid, devid), backendPath(domid, devid)].map((path) => `${path}/state`);
+    const { backendDomid } = this.xen;
+    const cards = [frontendPath(domid, devid), backendPath(domid, devid, backendDomid)];
+    const states = cards.map((path) => `${path}/state`);
     const streams = [
       ...(this.sink === null ? [] : [PLAYBACK_STREAM]),
       ...(this.source === null ? [] : [CAPTURE_STREAM]),
-    ].map((stream) => `${controlPath(domid, devid)}/${stream}/state`);
+    ].map((stream) => `${controlPath(domid, devid, backendDomid)}/${stream}/state`);
     const missing = async (): Promise<string[]> => {
       const found = await Promise.all([...states, ...streams].map((path) => this.xen.store.tryRead(path)));
       return [...states, ...streams].flatMap((path, index) => {
@@ -131,10 +134,10 @@ export function frontendPath(domid: number, devid: number): string {
 }
 
 /** The directory in which controller and modules talk about a card's streams. */
-export function controlPath(domid: number, devid: number): string {
-  return `/local/domain/0/data/xen-audio/${domid}/${devid}`;
+export function controlPath(domid: number, devid: number, backendDomid = 0): string {
+  return `/local/domain/${backendDomid}/data/xen-audio/${domid}/${devid}`;
 }
 
-export function backendPath(domid: number, devid: number): string {
-  return `/local/domain/0/backend/vsnd/${domid}/${devid}`;
+export function backendPath(domid: number, devid: number, backendDomid = 0): string {
+  return `/local/domain/${backendDomid}/backend/vsnd/${domid}/${devid}`;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { paths } from '../lib/paths.js';
@@ -26,6 +27,8 @@ const DEVID = 0;
 export interface HostOptions {
   /** Default: what the environment variable XEN_AUDIO_TEST_XEN says, or 'emulated'. */
   xen?: 'emulated' | 'real';
+  /** Sound server and xen-audiod run in a domain other than dom0; on an emulated Xen alone. */
+  driverDomain?: boolean;
   /** Its folder, which must not exist; default: a new one on tmpfs. */
   dir?: string;
   /** How many guests to start, each connected when `start` resolves; default 0. */
@@ -40,6 +43,8 @@ export interface HostOptions {
   sourceArgs?: string;
   /** Names of guests that may record from the start; default: nobody. `start` makes guest1, guest2, … */
   mayRecord?: readonly string[];
+  /** What policy says of all guests (schemas/policy.ts), over: dom0's loudspeakers and microphone. */
+  policy?: Record<string, unknown>;
   /** Settings of xen-audiod over its defaults (schemas/config.ts), except the sound server's address. */
   config?: Record<string, unknown>;
   /** Folder of our PulseAudio modules; default build/c. */
@@ -50,6 +55,8 @@ export interface HostOptions {
 
 export interface GuestOptions {
   name?: string;
+  /** Of its VM, when that ran before; on an emulated Xen alone. */
+  uuid?: string;
   /** Its sound card, devid 0; default: a playback and a capture stream without limits. */
   card?: VsndCard;
   /** Starts its PulseAudio; default true. */
@@ -66,17 +73,19 @@ export class Host {
   readonly pulse: PulseDaemon;
   readonly controller: ControllerProcess;
   readonly guests: Guest[] = [];
-  /** Names and UUIDs, as the settings have them. */
+  /** Rules of the policy, before those for who may record. */
+  private rules: readonly Record<string, unknown>[] = [];
+  /** Names and UUIDs, as the policy has them. */
   private readonly recorders: Set<string>;
 
   private constructor(
     readonly dir: string,
     private readonly options: HostOptions,
   ) {
-    this.xen = xenOf(options.xen ?? process.env[XEN_OF_RUN] ?? 'emulated', dir);
+    this.xen = xenOf(options, dir);
     this.bus = new PrivateBus(join(dir, 'bus'));
     this.recorders = new Set(options.mayRecord);
-    const env = (): NodeJS.ProcessEnv => this.dom0Environment();
+    const env = (): NodeJS.ProcessEnv => this.backendEnvironment();
     this.pulse = new PulseDaemon({
       name: "dom0's PulseAudio",
       machine: thisMachine,
@@ -98,13 +107,22 @@ export class Host {
 
   private config(): Record<string, unknown> {
     const { config } = this.options;
-    const devices = { sink: SPEAKERS, source: MICROPHONE };
     return {
       logLevel: 'debug',
+      policyFile: join(this.dir, 'policy.yaml'),
+      stateDir: join(this.dir, 'state'),
       ...config,
-      capture: { allowed: [...this.recorders] },
-      pulse: { ...devices, ...subObject(config, 'pulse'), server: this.pulse.server },
+      pulse: { ...subObject(config, 'pulse'), server: this.pulse.server },
     };
+  }
+
+  /** Who may record, and where all play and record, unless a test says otherwise. */
+  private writePolicy(): void {
+    const { policy = {} } = this.options;
+    const recorders = this.recorders.size === 0 ? [] : [{ guests: [...this.recorders], capture: 'allow' }];
+    const rules = [...this.rules, ...recorders];
+    const text = { default: { sink: SPEAKERS, source: MICROPHONE, ...policy }, rules };
+    writeFileSync(join(this.dir, 'policy.yaml'), JSON.stringify(text, null, 2)); // JSON is YAML
   }
 
   /** Starts a host. @throws Error that says what is missing; nothing is left behind then */
@@ -135,7 +153,10 @@ export class Host {
       () => this.xen.start(),
       () => this.bus.start(),
       () => this.pulse.start(),
-      () => this.controller.start(),
+      () => {
+        this.writePolicy();
+        return this.controller.start();
+      },
     ];
     for (let index = 0; index < guests; index += 1) {
       steps.push(async () => {
@@ -176,7 +197,7 @@ export class Host {
 
   /** Makes a domain with a card, and starts its PulseAudio, without a sink yet. */
   async addGuest(options: GuestOptions = {}): Promise<Guest> {
-    const domain = await this.xen.createDomain(options.name);
+    const domain = await this.xen.createDomain(options.name, options.uuid);
     const guest = new Guest(domain, this.dir, this.moduleDir, this.xen);
     this.guests.push(guest);
     await this.addCard(guest, options.card);
@@ -223,6 +244,37 @@ export class Host {
     this.guests.splice(this.guests.indexOf(guest), 1);
   }
 
+  /** As `xl save` does: the guest stands still, and its card goes. */
+  async save(guest: Guest): Promise<void> {
+    guest.pulse.freeze();
+    await this.removeCard(guest);
+  }
+
+  /**
+   * As `xl restore` does with a guest that was saved: it goes on as another domain with the same card. On the emulated
+   * Xen only.
+   *
+   * @param domid of the new domain; default: one that was never used
+   */
+  async restore(guest: Guest, domid?: number): Promise<void> {
+    const { xen } = this;
+    if (!(xen instanceof EmulatedXen))
+      throw new Error('only a guest of the emulated Xen is restored like this');
+    guest.domain = await xen.resumeDomain(guest.domain, domid);
+    await this.addCard(guest);
+    guest.pulse.thaw();
+  }
+
+  /** As `xl save -c` does, and `xl migrate` when it fails: the guest stands still for a time, and all it has stays. */
+  async pause(guest: Guest, act: () => Promise<void>): Promise<void> {
+    guest.pulse.freeze();
+    try {
+      await act();
+    } finally {
+      guest.pulse.thaw();
+    }
+  }
+
   /** Starts a guest's PulseAudio again after `killGuestPulse`; the sink must be loaded anew. */
   async startGuestPulse(guest: Guest): Promise<void> {
     await guest.pulse.start();
@@ -240,9 +292,18 @@ export class Host {
     return guest.loadSink(args);
   }
 
+  /** Puts other rules at the head of the policy (schemas/policy.ts); resolves when xen-audiod has read them by itself. */
+  async changePolicy(rules: readonly Record<string, unknown>[]): Promise<void> {
+    this.rules = rules;
+    const inForce = this.controller.saysNext('in force');
+    this.writePolicy();
+    await inForce;
+  }
+
   /** Lets a guest record from now on; resolves when the backend knows, which it need not when no stream is connected. */
   async allowCapture(guest: Guest): Promise<void> {
     this.recorders.add(guest.domain.uuid);
+    this.writePolicy();
     await this.controller.reload();
     await this.captureNodeIs(guest, 'capture', '1');
   }
@@ -255,10 +316,11 @@ export class Host {
     await this.captureNodeIs(guest, 'active', '0');
   }
 
-  /** Takes it out of the settings, which count from the controller's next start. */
+  /** Takes it out of the policy; xen-audiod, if it runs, reads that soon. */
   forgetRecorder(guest: Guest): void {
     this.recorders.delete(guest.domain.uuid);
     this.recorders.delete(guest.domain.name);
+    this.writePolicy();
   }
 
   /** Waits for a node of the guest's capture stream, when it has one that is connected. */
@@ -293,17 +355,21 @@ export class Host {
 
   /** A node of the control directory of a guest's playback stream, such as `underruns`; undefined when it is absent. */
   async streamNode(guest: Guest, node: string): Promise<string | undefined> {
-    return this.xen.store.tryRead(`${controlPath(guest.domain.domid, DEVID)}/${PLAYBACK_STREAM}/${node}`);
+    return this.xen.store.tryRead(`${this.controlPath(guest)}/${PLAYBACK_STREAM}/${node}`);
   }
 
   /** As `streamNode`, of its capture stream. */
   async captureNode(guest: Guest, node: string): Promise<string | undefined> {
-    return this.xen.store.tryRead(`${controlPath(guest.domain.domid, DEVID)}/${CAPTURE_STREAM}/${node}`);
+    return this.xen.store.tryRead(`${this.controlPath(guest)}/${CAPTURE_STREAM}/${node}`);
   }
 
-  private dom0Environment(): NodeJS.ProcessEnv {
+  private controlPath({ domain: { domid } }: Guest): string {
+    return controlPath(domid, DEVID, this.xen.backendDomid);
+  }
+
+  private backendEnvironment(): NodeJS.ProcessEnv {
     const bus = this.bus.address;
-    return { ...this.xen.dom0Env, DBUS_SESSION_BUS_ADDRESS: bus, DBUS_SYSTEM_BUS_ADDRESS: bus };
+    return { ...this.xen.backendEnv, DBUS_SESSION_BUS_ADDRESS: bus, DBUS_SYSTEM_BUS_ADDRESS: bus };
   }
 }
 
@@ -324,11 +390,13 @@ export function soundCard(name: string): VsndCard {
   };
 }
 
-function xenOf(kind: string, dir: string): Xen {
+function xenOf({ xen, driverDomain }: HostOptions, dir: string): Xen {
+  const kind = xen ?? process.env[XEN_OF_RUN] ?? 'emulated';
   switch (kind) {
     case 'emulated':
-      return new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'));
+      return new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'), driverDomain);
     case 'real':
+      if (driverDomain === true) throw new Error('the real Xen of the tests has no driver domain');
       return new RealXen(dir);
     default:
       throw new Error(`${XEN_OF_RUN}=${kind}: expected emulated or real`);

@@ -20,11 +20,15 @@ export interface PulseDaemonOptions {
   modules: readonly string[];
 }
 
+/** As packaging/pulse/xen-audio.conf has it. */
+const SETTINGS = 'rlimit-nofile = 16384\n';
 /** PulseAudio's own; for programs that speak to servers of two machines. */
 const TCP_PORT = 4713;
 
 /** A PulseAudio of our own: it reads and writes nothing of the user's. */
 export class PulseDaemon {
+  /** Lines of its daemon.conf, from the next start on. */
+  settings = SETTINGS;
   readonly server: string;
   readonly client: PulseClient;
   readonly logFile: string;
@@ -45,6 +49,15 @@ export class PulseDaemon {
     return this.process?.pid;
   }
 
+  /** Lets it stand still until `thaw`, as in a guest that is suspended. */
+  freeze(): void {
+    if (this.pid !== undefined) process.kill(this.pid, 'SIGSTOP');
+  }
+
+  thaw(): void {
+    if (this.pid !== undefined) process.kill(this.pid, 'SIGCONT');
+  }
+
   get running(): boolean {
     return this.process?.running ?? false;
   }
@@ -59,6 +72,7 @@ export class PulseDaemon {
     for (const folder of ['run', 'state', 'config']) {
       await machine.makeFolder(join(dir, folder));
     }
+    await machine.write(join(dir, 'config', 'daemon.conf'), this.settings);
     const started = machine.start(name, 'pulseaudio', await this.arguments(), {
       env: this.environment(),
       cwd: dir,
@@ -133,6 +147,7 @@ export class PulseDaemon {
       HOME: dir,
       XDG_RUNTIME_DIR: join(dir, 'run'),
       XDG_CONFIG_HOME: join(dir, 'config'),
+      PULSE_CONFIG: join(dir, 'config', 'daemon.conf'),
       PULSE_RUNTIME_PATH: join(dir, 'run'),
       PULSE_STATE_PATH: join(dir, 'state'),
       PULSE_COOKIE: join(dir, 'cookie'),

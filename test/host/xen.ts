@@ -41,11 +41,19 @@ export interface Xen {
   readonly store: XenstoreClient;
   /** What ties a program of this machine to dom0. @throws Error before `start` */
   readonly dom0Env: NodeJS.ProcessEnv;
+  /** The domain whose sound server and xen-audiod serve the guests' cards: dom0, or a driver domain. */
+  readonly backendDomid: number;
+  /** As `dom0Env`, of that domain. */
+  readonly backendEnv: NodeJS.ProcessEnv;
   start(): Promise<void>;
   /** Ends it, after everything that is tied to it. Harmless when it does not run. */
   stop(): Promise<void>;
-  /** A running domain without a card. @param name default: one of its own */
-  createDomain(name?: string): Promise<Domain>;
+  /**
+   * A running domain without a card.
+   * @param name default: one of its own
+   * @param uuid of the VM, when it ran before; on an emulated Xen alone
+   */
+  createDomain(name?: string, uuid?: string): Promise<Domain>;
   /** Gives up the domains it made, their cards first; called while their backend still runs. */
   releaseDomains(): Promise<void>;
   /** As `xl destroy` does, but for its cards. */

@@ -42,13 +42,24 @@ export interface Captured {
 
 /** Plays the whole signal into dom0's microphone; resolves to what was heard of it in the guest, and in dom0. */
 export async function captureAndRecord(passage: CapturePassage): Promise<Captured> {
-  const { host, guest, feed, pcm, format, channelMap, recordedFormat = format } = passage;
+  const { guest, format, channelMap, recordedFormat = format } = passage;
   const recordedMap = passage.recordedChannelMap ?? channelMap;
-  const here = { client: host.client, sink: feed };
   const place = { client: guest.client, source: guest.source ?? '' };
+  return captureWith(passage, () =>
+    Recorder.ofSource(place, recordedFormat, guest.dir, withMap(recordedMap)),
+  );
+}
+
+/** The same with another recorder in the guest, which it starts and stops. */
+export async function captureWith(
+  passage: CapturePassage,
+  startRecorder: () => Promise<Recorder>,
+): Promise<Captured> {
+  const { host, guest, feed, pcm, format, channelMap } = passage;
+  const here = { client: host.client, sink: feed };
   const owned: { stop(): Promise<unknown> }[] = [];
   try {
-    const recorder = await Recorder.ofSource(place, recordedFormat, guest.dir, withMap(recordedMap));
+    const recorder = await startRecorder();
     owned.push(recorder);
     await waitFor(
       'the guest to record in dom0',
@@ -58,10 +69,10 @@ export async function captureAndRecord(passage: CapturePassage): Promise<Capture
       },
     );
     if (passage.route !== undefined) await routeSourceTo(host, guest, passage.route);
-    const own = await Recorder.start(here, format, guest.dir, withMap(channelMap));
+    const own = await Recorder.start(here, format, host.dir, withMap(channelMap));
     owned.push(own);
     const options = { latencyMs: PLAYER_LATENCY_MS, leadInSeconds: LEAD_IN_SECONDS, ...withMap(channelMap) };
-    const player = await play(here, pcm, format, guest.dir, options);
+    const player = await play(here, pcm, format, host.dir, options);
     owned.push(player);
     await player.succeeded((secondsOf(pcm, format) + 30) * 1000);
     const [heard, ownHeard] = await Promise.all([recorder.finish(), own.finish()]);

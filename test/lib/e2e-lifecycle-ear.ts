@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path';
 
 import type { Guest } from '../host/guest.js';
-import type { Host } from '../host/host.js';
+import { SPEAKERS, type Host } from '../host/host.js';
 import { noise } from './e2e-signals.js';
 import type { OwnedProcess } from './process.js';
 import type { PulseClient, StreamFormat } from './pulse.js';
@@ -84,6 +84,16 @@ export class Ear {
       timeoutMs: LIMIT_MS,
       detail: () => this.recorder.logTail(),
     });
+  }
+}
+
+/** Sound comes out of dom0's loudspeakers. */
+export async function speakersSound(host: Host): Promise<void> {
+  const ear = await Ear.open(host, SPEAKERS);
+  try {
+    await ear.hears();
+  } finally {
+    await ear.close();
   }
 }
 

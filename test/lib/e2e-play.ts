@@ -14,7 +14,7 @@ import type { OwnedProcess } from './process.js';
 import type { PulseClient, StreamFormat } from './pulse.js';
 import { waitFor } from './wait.js';
 
-/** What a recorder asks of the monitor, and so of the sink: small enough to miss little when the sink rewinds. */
+/** What a recorder asks of the monitor, and so of the sink. */
 const RECORDER_LATENCY_MS = 50;
 /** A sink that nobody listens to renders seconds ahead; with a recorder it comes down to this. */
 const SETTLED_LATENCY_USEC = 100_000;
@@ -43,6 +43,12 @@ export interface PlayOptions {
   leadInSeconds?: number;
 }
 
+export interface RecorderOptions {
+  /** Latency asked of the source; default: little enough to miss little when a sink rewinds. */
+  latencyMs?: number;
+  channelMap?: string;
+}
+
 /** A recording of what a sink plays, or of a source; its file is of this machine, wherever the source is. */
 export class Recorder {
   private constructor(
@@ -61,7 +67,7 @@ export class Recorder {
     place: Place,
     format: StreamFormat,
     dir: string,
-    options: { channelMap?: string; settle?: boolean } = {},
+    options: RecorderOptions & { settle?: boolean } = {},
   ): Promise<Recorder> {
     const { settle = true, ...asked } = options;
     const monitor = { client: place.client, source: `${place.sink}.monitor` };
@@ -82,11 +88,19 @@ export class Recorder {
     { client, source }: SourcePlace,
     format: StreamFormat,
     dir: string,
-    options: { channelMap?: string } = {},
+    options: RecorderOptions = {},
   ): Promise<Recorder> {
     const file = join(dir, `${source}.recorded`);
     const args = ['--record', ...streamArgs(source, format, { latencyMs: RECORDER_LATENCY_MS, ...options })];
-    const process = await startPacat(`recorder of ${source}`, client, args, dir, file);
+    return Recorder.ofProcess(
+      await startPacat(`recorder of ${source}`, client, args, dir, file),
+      file,
+      format,
+    );
+  }
+
+  /** Of a program that has been started, and whose output is that file; resolves when it records, or ends it. */
+  static async ofProcess(process: OwnedProcess, file: string, format: StreamFormat): Promise<Recorder> {
     const recorder = new Recorder(process, file, format);
     try {
       await recorder.grows(1);
@@ -206,15 +220,17 @@ const SinkInputs = z.array(
 /** Moves a guest's stream to a sink of dom0's, once it is open. */
 export async function routeTo(host: Host, guest: Guest, sink: string): Promise<void> {
   const domid = String(guest.domain.domid);
-  const input = await waitFor(
+  await waitFor(
     `the stream of ${guest.domain.name} in dom0`,
     async () => {
       const text = await host.client.pactl('-f', 'json', 'list', 'sink-inputs');
-      return SinkInputs.parse(JSON.parse(text)).find((i) => i.properties['xen.guest.domid'] === domid);
+      const input = SinkInputs.parse(JSON.parse(text)).find((i) => i.properties['xen.guest.domid'] === domid);
+      // Fails for a stream that has just been closed, as an idle one is: there will be another.
+      if (input !== undefined) await host.client.pactl('move-sink-input', String(input.index), sink);
+      return input !== undefined;
     },
     { detail: () => guest.logTail() },
   );
-  await host.client.pactl('move-sink-input', String(input.index), sink);
 }
 
 export interface Counters {

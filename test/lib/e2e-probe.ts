@@ -5,7 +5,8 @@ import { z } from 'zod';
 
 import type { Place } from './e2e-play.js';
 import { paths } from './paths.js';
-import { runCommand } from './process.js';
+import { runCommand, type CommandResult } from './process.js';
+import type { PulseClient } from './pulse.js';
 
 const PROBE = join(paths.root, 'build/e2e-tools/latency-probe');
 /** The probe itself gives up after 30 s. */
@@ -51,14 +52,52 @@ export async function probeLatency(options: ProbeOptions): Promise<ProbeResult> 
     `--latency-msec=${latencyMs}`,
     `--impulses=${impulses}`,
   ];
-  const { code, stdout, stderr } = await runCommand(PROBE, args, {
-    env: to.client.env,
-    timeoutMs: 30_000 + impulses * 1000,
-  });
+  const limits = { env: to.client.env, timeoutMs: limitOf(impulses) };
+  return resultOf(await runCommand(PROBE, args, limits));
+}
+
+export interface RoundTripOptions {
+  client: PulseClient;
+  sink: string;
+  /** Hears what the sink plays. */
+  source: string;
+  /** Hz, of all devices on the way. */
+  rate: number;
+  /** Latency asked by the player, and by the recorder. */
+  latencyMs: number;
+  impulses: number;
+}
+
+/** Plays impulses and hears them come back, in one machine. @throws Error with what the probe said */
+export async function probeRoundTrip(options: RoundTripOptions): Promise<ProbeResult> {
+  const { client, sink, source, rate, latencyMs, impulses } = options;
+  const { machine, server, env } = client;
+  const args = [
+    ...[`--play-server=${server}`, `--play-device=${sink}`],
+    ...[`--record-server=${server}`, `--record-device=${source}`],
+    `--rate=${rate}`,
+    ...[`--latency-msec=${latencyMs}`, `--record-latency-msec=${latencyMs}`],
+    `--impulses=${impulses}`,
+  ];
+  const program = await machine.provide(PROBE);
+  return resultOf(await machine.run(program, args, { env, timeoutMs: limitOf(impulses) }));
+}
+
+const limitOf = (impulses: number): number => 30_000 + impulses * 1000;
+
+/** @throws Error with what the probe said */
+function resultOf({ code, stdout, stderr }: CommandResult): ProbeResult {
   if (code !== 0) {
     throw new Error(`latency-probe: ${stderr.trim()}`);
   }
   return ProbeResult.parse(JSON.parse(stdout));
+}
+
+/** From writing to arrival at the recorder, usec, for each impulse that came; in ascending order. */
+export function arrivalsOf({ impulses }: ProbeResult): number[] {
+  return impulses
+    .flatMap(({ written_usec, arrived_usec }) => (arrived_usec === null ? [] : [arrived_usec - written_usec]))
+    .sort((a, b) => a - b);
 }
 
 /** What the probe takes for the last frame of another program's stream; latency-probe.c, HEIGHT(0). */
@@ -82,11 +121,8 @@ export async function probeDrain(
     `--rate=${rate}`,
   ];
   const listening = runCommand(PROBE, args, { env: to.client.env, timeoutMs: DRAIN_LIMIT_MS });
-  const [{ code, stdout, stderr }] = await Promise.all([listening, play()]);
-  if (code !== 0) {
-    throw new Error(`latency-probe: ${stderr.trim()}`);
-  }
-  return ProbeResult.parse(JSON.parse(stdout)).drain;
+  const [ended] = await Promise.all([listening, play()]);
+  return resultOf(ended).drain;
 }
 
 /** Heard later than reported, usec, for each impulse that was heard; negative: earlier. In ascending order. */

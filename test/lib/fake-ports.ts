@@ -4,13 +4,16 @@ import type {
   LogMessage,
   LogPort,
   NodeGuard,
+  NodePermissions,
   PulseModule,
   PulsePort,
   Watch,
   XenstorePort,
   XenstoreReader,
+  XenstoreTransaction,
 } from '../../controller/device/ports.js';
 import { XenAudioError } from '../../controller/util/errors.js';
+import { SerialQueue } from '../../controller/util/queue.js';
 
 /** Lets everything run that needs neither time nor I/O. */
 export const settle = async (): Promise<void> => {
@@ -25,6 +28,10 @@ export class FakeClock implements ClockPort {
 
   nowMs(): number {
     return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return this.#nowMs + 1_700_000_000_000;
   }
 
   get pending(): number {
@@ -95,6 +102,13 @@ interface FakeWatch {
 export class FakeXenstore implements XenstorePort {
   readonly nodes = new Map<string, string>();
   readonly owners = new Map<string, number>();
+  /** Of directories that a transaction made. */
+  readonly permissions = new Map<string, NodePermissions>();
+  /** Makes writes of transactions fail: called with the path, returns what to throw. */
+  failWrite: ((path: string) => Error | undefined) | undefined;
+  readonly #transactions = new SerialQueue();
+  /** Changes of the running transaction, which nobody is told of yet. */
+  #held: string[] | undefined;
   readonly introduced = new Set<number>();
   readonly watches = new Set<FakeWatch>();
   /** All values each node has had, in order. */
@@ -136,6 +150,54 @@ export class FakeXenstore implements XenstorePort {
     return body(this);
   }
 
+  transaction<T>(body: (transaction: XenstoreTransaction) => Promise<T>): Promise<T> {
+    return this.#transactions.run(() => this.#transact(body));
+  }
+
+  async #transact<T>(body: (transaction: XenstoreTransaction) => Promise<T>): Promise<T> {
+    const before = new Map(this.nodes);
+    const changed: string[] = [];
+    this.#held = changed;
+    try {
+      return await body(this.#transaction());
+    } catch (error) {
+      changed.length = 0;
+      this.nodes.clear();
+      for (const [path, value] of before) this.nodes.set(path, value);
+      throw error;
+    } finally {
+      this.#held = undefined;
+      for (const path of changed) this.fire(path);
+    }
+  }
+
+  #transaction(): XenstoreTransaction {
+    const writing = async (path: string, act: () => void): Promise<void> => {
+      const failure = this.failWrite?.(path);
+      if (failure !== undefined) throw failure;
+      act();
+      await Promise.resolve();
+    };
+    return {
+      read: (path) => this.read(path),
+      list: (path) => this.list(path),
+      makeDirectory: (path, permissions) =>
+        writing(path, () => {
+          this.drop(path);
+          this.put(path, '');
+          this.permissions.set(path, permissions);
+        }),
+      write: (path, value) =>
+        writing(path, () => {
+          this.put(path, value);
+        }),
+      remove: (path) =>
+        writing(path, () => {
+          this.drop(path);
+        }),
+    };
+  }
+
   watch(path: string, listener: (changedPath: string) => void): Promise<Watch> {
     const watch = { path, listener };
     this.watches.add(watch);
@@ -170,6 +232,10 @@ export class FakeXenstore implements XenstorePort {
   }
 
   fire(path: string): void {
+    if (this.#held !== undefined) {
+      this.#held.push(path);
+      return;
+    }
     for (const watch of [...this.watches]) {
       const inside = path === watch.path || path.startsWith(`${watch.path}/`);
       const above = watch.path.startsWith(`${path}/`) && !this.nodes.has(path);
@@ -187,6 +253,8 @@ export class FakeXenstore implements XenstorePort {
 export class FakePulse implements PulsePort {
   isUp = true;
   readonly loaded: PulseModule[] = [];
+  readonly sinkNames = ['speakers', 'headset'];
+  readonly sourceNames = ['mic', 'headset.mic'];
   /** Makes the next loads fail: called with the argument, returns what to throw. */
   failLoad: ((argument: string) => Error | undefined) | undefined;
   readonly #listeners: (() => void)[] = [];
@@ -194,6 +262,14 @@ export class FakePulse implements PulsePort {
 
   modules(): Promise<PulseModule[]> {
     return this.isUp ? Promise.resolve([...this.loaded]) : Promise.reject(down());
+  }
+
+  sinks(): Promise<string[]> {
+    return this.isUp ? Promise.resolve([...this.sinkNames]) : Promise.reject(down());
+  }
+
+  sources(): Promise<string[]> {
+    return this.isUp ? Promise.resolve([...this.sourceNames]) : Promise.reject(down());
   }
 
   loadModule(name: string, argument: string): Promise<PulseModule> {

@@ -46,10 +46,12 @@ interface DevicePaths {
   readonly frontend: string;
   readonly backend: string;
   readonly libxl: string;
+  readonly isOfDriverDomain: boolean;
 }
 
 export class Toolstack {
   #lastToken = 0;
+  #lastTransaction: Promise<unknown> = Promise.resolve();
 
   /**
    * @param store a client of dom0, which the caller closes
@@ -74,7 +76,7 @@ export class Toolstack {
       ['state', '1'],
     ];
     const front: Nodes = [['backend-id', String(backendDomid)], ['state', '1'], ...cardNodes(card)];
-    await this.store.transaction(async (access) => {
+    await this.#transaction(async (access) => {
       if ((await access.tryRead(`${device.libxl}/frontend`)) !== undefined) {
         throw new ToolstackError(`card ${devid} of domain ${domid} exists already; remove it first`);
       }
@@ -98,7 +100,7 @@ export class Toolstack {
   async removeVsnd(domid: number, devid: number, backendDomid = 0): Promise<void> {
     const device = pathsOf(domid, devid, backendDomid);
     try {
-      await this.store.transaction(async (access) => {
+      await this.#transaction(async (access) => {
         const current = await access.tryRead(`${device.backend}/state`);
         if (current === undefined) throw new ToolstackError(`domain ${domid} has no card ${devid}`);
         await access.write(`${device.backend}/online`, '0');
@@ -111,9 +113,18 @@ export class Toolstack {
     }
   }
 
+  /** One after the other: all touch the directories above the cards, and would only be in each other's way. */
+  async #transaction(act: (access: XenstoreAccess) => Promise<void>): Promise<void> {
+    const ended = this.#lastTransaction.then(() => this.store.transaction(act));
+    this.#lastTransaction = ended.catch(() => undefined);
+    await ended;
+  }
+
+  /** As libxl, which leaves what is a driver domain's to that. */
   async #removeNodes(device: DevicePaths): Promise<void> {
-    await this.store.transaction(async (access) => {
-      for (const path of [device.frontend, device.backend, device.libxl]) {
+    const own = [device.frontend, ...(device.isOfDriverDomain ? [] : [device.backend]), device.libxl];
+    await this.#transaction(async (access) => {
+      for (const path of own) {
         if ((await access.tryRead(path)) !== undefined) await access.rm(path);
       }
     });
@@ -152,10 +163,11 @@ function pathsOf(domid: number, devid: number, backendDomid: number): DevicePath
     frontend: `/local/domain/${domid}/device/vsnd/${devid}`,
     backend: `/local/domain/${backendDomid}/backend/vsnd/${domid}/${devid}`,
     libxl: `/libxl/${domid}/device/vsnd/${devid}`,
+    isOfDriverDomain: backendDomid !== 0,
   };
 }
 
-/** Replaces a directory; its nodes inherit its permissions. */
+/** Replaces a directory; its nodes inherit its permissions. Xenstore answers in order, so nothing waits in between. */
 async function writeDirectory(
   access: XenstoreAccess,
   directory: string,
@@ -163,13 +175,16 @@ async function writeDirectory(
   nodes: Nodes,
 ): Promise<void> {
   if ((await access.tryRead(directory)) !== undefined) await access.rm(directory);
-  await access.mkdir(directory);
-  if (permissions !== undefined) await access.setPerms(directory, permissions);
-  for (const [name, value] of nodes) {
-    const path = `${directory}/${name}`;
-    await access.write(path, value);
-    if (permissions !== undefined) await access.setPerms(path, permissions);
-  }
+  const permit = (path: string): Promise<void>[] =>
+    permissions === undefined ? [] : [access.setPerms(path, permissions)];
+  await Promise.all([
+    access.mkdir(directory),
+    ...permit(directory),
+    ...nodes.flatMap(([name, value]) => {
+      const path = `${directory}/${name}`;
+      return [access.write(path, value), ...permit(path)];
+    }),
+  ]);
 }
 
 function cardNodes(card: VsndCard): Nodes {

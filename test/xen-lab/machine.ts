@@ -32,7 +32,7 @@ const MEMORY_GIB = 2;
 /** Leaves room for the sockets below; a Unix socket's path has at most 107 octets, and ssh appends 17 for a while. */
 const DIR_MAX_OCTETS = 80;
 const QEMU_START_TIMEOUT_MS = 15_000;
-const RESUME_TIMEOUT_MS = 60_000;
+const RESUME_TIMEOUT_MS = 180_000;
 const DOM0_BOOT_TIMEOUT_MS = 300_000;
 const GUEST_BOOT_TIMEOUT_MS = 330_000;
 const MIGRATE_TIMEOUT_MS = 120_000;

@@ -18,10 +18,13 @@ export class EmulatedXen implements Xen {
   private running: Running | undefined;
   private emulator: Emulator | undefined;
   private nextDomid = 1;
+  private backend: { readonly key: string; readonly domid: number } = { key: DOM0, domid: 0 };
 
+  /** @param hasDriverDomain the guests' cards are served by another domain than dom0 */
   constructor(
     private readonly directory: string,
     readonly logFile: string,
+    private readonly hasDriverDomain = false,
   ) {}
 
   async start(): Promise<void> {
@@ -29,6 +32,7 @@ export class EmulatedXen implements Xen {
     this.emulator = emulator;
     const store = await emulator.openXenstore(DOM0);
     this.running = { emulator, store, toolstack: new Toolstack(store) };
+    if (this.hasDriverDomain) this.backend = await this.createDomain('sound');
   }
 
   async stop(): Promise<void> {
@@ -51,13 +55,32 @@ export class EmulatedXen implements Xen {
     return this.environment(DOM0);
   }
 
-  async createDomain(name?: string): Promise<Domain> {
+  get backendDomid(): number {
+    return this.backend.domid;
+  }
+
+  get backendEnv(): NodeJS.ProcessEnv {
+    return this.environment(this.backend.key);
+  }
+
+  async createDomain(name?: string, uuid: string = randomUUID()): Promise<Domain> {
     const domid = this.nextDomid;
     this.nextDomid += 1;
     const key = `guest${domid}`;
-    const identity = { key, domid, uuid: randomUUID(), name: name ?? key };
+    const identity = { key, domid, uuid, name: name ?? key };
     await this.control.createDomain(identity);
     return { ...identity, machine: thisMachine, env: this.environment(key) };
+  }
+
+  /**
+   * Resumes a domain whose processes stand still and whose cards are gone: ports and grants of before are dead, its nodes
+   * are made anew. @param domid default: one that was never used
+   */
+  async resumeDomain(domain: Domain, domid = this.nextDomid): Promise<Domain> {
+    this.nextDomid = Math.max(this.nextDomid, domid + 1);
+    await this.store.rm(`/local/domain/${this.backendDomid}/backend/vsnd/${domain.domid}`); // libxl leaves no empty directory behind
+    await this.control.changeDomid(domain.key, domid);
+    return { ...domain, domid };
   }
 
   /** They end with the emulator. */
@@ -70,11 +93,12 @@ export class EmulatedXen implements Xen {
   }
 
   async addCard(domain: Domain, devid: number, card: VsndCard): Promise<void> {
-    await this.parts.toolstack.addVsnd(domain.domid, devid, card);
+    const { backendDomid } = this;
+    await this.parts.toolstack.addVsnd(domain.domid, devid, { backendDomid, ...card });
   }
 
   async removeCard(domain: Domain, devid: number): Promise<void> {
-    await this.parts.toolstack.removeVsnd(domain.domid, devid);
+    await this.parts.toolstack.removeVsnd(domain.domid, devid, this.backendDomid);
   }
 
   async counts(): Promise<Counts> {

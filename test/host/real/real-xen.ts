@@ -21,6 +21,8 @@ interface RealDomain extends Domain {
  */
 export class RealXen implements Xen {
   readonly dom0Env: NodeJS.ProcessEnv = {};
+  readonly backendDomid = 0;
+  readonly backendEnv = this.dom0Env;
   private connection: XenstoreClient | undefined;
   private readonly domains = new Map<string, RealDomain>();
 

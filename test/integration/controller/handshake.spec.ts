@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { SystemClock } from '../../../controller/adapters/system/system-clock.js';
 import { XenstoreAdapter } from '../../../controller/adapters/xenstore/xenstore-adapter.js';
 import { DeviceRegistry } from '../../../controller/device/registry.js';
+import type { Guests } from '../../../controller/guest/guests.js';
+import type { GuestPolicy } from '../../../controller/policy/evaluate.js';
 import { tryParseModargs } from '../../../controller/sndif/modargs.js';
 import { DaemonConfig } from '../../../schemas/config.js';
 import { Emulator } from '../../emulator/client.js';
 import { FakeLog, FakePulse } from '../../lib/fake-ports.js';
+import { guestsOf } from '../../lib/guests-of.js';
 import { Toolstack } from '../../lib/toolstack.js';
 import { waitFor } from '../../lib/wait.js';
 import type { XenstoreClient } from '../../lib/xenstore-client.js';
@@ -27,6 +30,8 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
   let toolstack: Toolstack;
   let adapter: XenstoreAdapter;
   let registry: DeviceRegistry;
+  let guests: Guests;
+  let capture: GuestPolicy['capture'];
   let pulse: FakePulse;
   let log: FakeLog;
   const savedPath = process.env['XENSTORED_PATH'];
@@ -36,6 +41,7 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
       throw error;
     });
     const config = DaemonConfig.parse({});
+    guests = guestsOf(adapter, log, () => ({ capture }));
     registry = new DeviceRegistry({
       ownDomid: 0,
       config,
@@ -43,6 +49,7 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
       pulse,
       clock: new SystemClock(),
       log,
+      guests,
     });
     await registry.start();
   };
@@ -60,7 +67,7 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
     guest = await emulator.openXenstore('guest');
     toolstack = new Toolstack(dom0);
     process.env['XENSTORED_PATH'] = emulator.xenstorePath('dom0');
-    [pulse, log] = [new FakePulse(), new FakeLog()];
+    [pulse, log, capture] = [new FakePulse(), new FakeLog(), 'ask'];
     await startController();
   });
 
@@ -191,9 +198,11 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
     await assert.rejects(guest.read(node));
     await assert.rejects(guest.write(node, '1'));
 
-    await registry.changeCapture({ allowed: [GUEST.uuid] });
+    capture = 'allow';
+    await guests.policyChanged();
     assert.equal(await dom0.read(node), '1');
-    await registry.changeCapture({ allowed: [] });
+    capture = 'ask';
+    await guests.policyChanged();
     assert.equal(await dom0.read(node), '0');
 
     await dom0.write(`${CONTROL}/7/0/0/0/requested`, '1');

@@ -46,7 +46,7 @@ describe('xen-audiod', () => {
   });
 
   it('refuses bad settings with place and expectation', async () => {
-    const path = await configFile('limits:\n  channelsMax: many\n');
+    const path = await configFile('handshake:\n  timeoutMs: many\n');
 
     for (const args of [
       ['--check-config', '--config', path],
@@ -56,7 +56,7 @@ describe('xen-audiod', () => {
       assert.equal(result.code, 2);
       assert.equal(
         result.stderr,
-        `xen-audiod: ${path}:2:3: limits.channelsMax: expected a number, found "many"\n`,
+        `xen-audiod: ${path}:2:3: handshake.timeoutMs: expected a number, found "many"\n`,
       );
     }
   });
@@ -68,13 +68,38 @@ describe('xen-audiod', () => {
     assert.match(missing.stderr, /absent\.yaml: cannot be read/);
   });
 
-  it('says that there is no xenstore', async () => {
-    const result = await run(['--config', await configFile('')], {
-      XENSTORED_PATH: join(directory, 'nothing'),
-    });
-
-    assert.equal(result.code, 1);
-    assert.match(result.stderr, /^xen-audiod: xenstore cannot be opened/);
+  it('waits for a xenstore, and for one that went to come back', async () => {
+    const xen = join(directory, 'xen');
+    const logFile = join(directory, 'log');
+    let emulator = await Emulator.start({ directory: xen });
+    const env = { ...process.env, ...emulator.environment('dom0'), HOME: directory };
+    await emulator.stop();
+    const daemon = OwnedProcess.start(
+      'xen-audiod',
+      process.execPath,
+      [MAIN, '--config', await configFile('')],
+      {
+        env,
+        logFile,
+      },
+    );
+    const logs = (what: string, times: number): Promise<unknown> =>
+      waitFor(
+        `the log to say ${what}`,
+        async () => (await readFile(logFile, 'utf8')).split(what).length > times,
+      );
+    try {
+      await logs('xenstore cannot be opened', 1);
+      for (const time of [1, 2]) {
+        emulator = await Emulator.start({ directory: xen });
+        await logs('serving vsnd', time);
+        await emulator.stop();
+      }
+      assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+    } finally {
+      await daemon.kill();
+      await emulator.stop();
+    }
   });
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -123,15 +148,15 @@ describe('xen-audiod', () => {
     try {
       await logs('serving vsnd');
 
-      const path = await configFile(`${server}capture:\n  allowed: work\n`);
+      const path = await configFile(`${server}handshake:\n  timeoutMs: soon\n`);
       daemon.signal('SIGHUP');
       await logs(
-        `error controller settings left as they are: ${path}:4:3: capture.allowed: expected a list, found "work"`,
+        `error controller settings left as they are: ${path}:4:3: handshake.timeoutMs: expected a number, found "soon"`,
       );
-      await configFile(`${server}  sink: other\ncapture:\n  allowed: [work]\nlogLevel: warning\n`);
+      await configFile(`${server}handshake:\n  timeoutMs: 5000\nlogLevel: warning\n`);
       daemon.signal('SIGHUP');
       await logs(
-        'warning controller pulse.sink has changed: it takes effect when xen-audiod is started again',
+        'warning controller handshake.timeoutMs has changed: it takes effect when xen-audiod is started again',
       );
 
       assert.deepEqual(await daemon.stop(), { code: 0, signal: null });

@@ -53,7 +53,7 @@ function bufferOf({ rate, periodMs, periods }: Row): AlsaBuffer | undefined {
     : { periodFrames: Math.floor((rate * periodMs) / 1000), periods };
 }
 
-/** What is between the shortest periods and aplay's own is no harder when the sink is held. */
+/** What is between the shortest periods and aplay's own is no harder. */
 const isExtreme = ({ periodMs }: Row): boolean => periodMs === undefined || periodMs === 5;
 
 const nameOf = ({ rate, periodMs, periods }: Row): string =>
@@ -62,7 +62,7 @@ const nameOf = ({ rate, periodMs, periods }: Row): string =>
     : `${rate} Hz, ${periods ?? 0} periods of ${periodMs} ms`;
 
 for (const rate of [44_100, 48_000]) {
-  for (const held of [false, true]) {
+  for (const held of FULL ? [false, true] : [rate === 48_000]) {
     const sinkText = held ? `held at ${HELD_MS} ms by another program` : 'left at its own latency';
 
     describe(`snd_xen_front, ${rate} Hz, dom0's sink ${sinkText}`, function () {
@@ -89,7 +89,7 @@ for (const rate of [44_100, 48_000]) {
       });
 
       for (const row of rows.filter(
-        (candidate) => candidate.rate === rate && (FULL || !held || isExtreme(candidate)),
+        (candidate) => candidate.rate === rate && (FULL || isExtreme(candidate)),
       )) {
         it(`arrives sample for sample: ${nameOf(row)}`, async () => {
           const speakers: Place = { client: host.client, sink: SPEAKERS };
@@ -144,7 +144,7 @@ describe('snd_xen_front, a drain', function () {
 
   for (const buffer of [
     { periodFrames: 240, periods: 2 },
-    { periodFrames: 960, periods: 4 },
+    ...(FULL ? [{ periodFrames: 960, periods: 4 }] : []),
   ]) {
     const name = `${buffer.periods} periods of ${buffer.periodFrames / 48} ms`;
 

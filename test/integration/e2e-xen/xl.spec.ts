@@ -6,7 +6,8 @@ import { readFileSync } from 'node:fs';
 import { Host, SPEAKERS } from '../../host/host.js';
 import { bootGuest, domidOf, xl, xlOutput } from '../../host/real/xl.js';
 import { SshMachine } from '../../host/real/ssh-machine.js';
-import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
+import { loadDriverOf } from '../../lib/e2e-alsa.js';
+import { Ear, FORMAT, speakersSound } from '../../lib/e2e-lifecycle-ear.js';
 import { noise } from '../../lib/e2e-signals.js';
 import type { OwnedProcess } from '../../lib/process.js';
 import { FULL } from '../../lib/scale.js';
@@ -16,14 +17,15 @@ const TEST_MS = FULL ? 1_200_000 : 300_000;
 const NAME = 'guest3';
 const CARD = ['CARD, short-name=test, buffer-size=65536', 'PCM, name=main', 'STREAM, unique-id=out, type=p'];
 const VSND = `vsnd=[[ ${CARD.map((item) => `"${item}"`).join(', ')} ]]`;
-const DRIVER = 'snd_xen_front';
 /** What a sound card may add to any command of xl. */
 const EXTRA_MS = 1000;
 const NOISE_FILE = '/tmp/noise';
 const PAUSE_MS = 3000;
 const ROUNDS = FULL ? 20 : 2;
-/** A heap of V8's breathes; a leak of a guest's worth would be more, and of PulseAudio's nothing may grow. */
-const GROWTH_MAX_KIB = { controller: 8192, pulse: 256 };
+/** Of them, so many may allocate what is kept: a thread's heap, a pool. */
+const WARM_UP_ROUNDS = FULL ? 8 : 1;
+/** A heap of V8's breathes, and the first rounds do not use all that later ones do; a leak of each round's would be more. */
+const GROWTH_MAX_KIB = { controller: 8192, pulse: 512 };
 
 async function timed(act: () => Promise<unknown>): Promise<number> {
   const begin = performance.now();
@@ -62,8 +64,7 @@ describe('xl, with a sound card', function () {
   /** The guest's own kernel plays noise on its card, and dom0 hears it. */
   async function plays(): Promise<void> {
     await machine.write(NOISE_FILE, noise(FORMAT, 60));
-    const modprobe = await machine.run('modprobe', [DRIVER], { timeoutMs: 40_000 });
-    assert.equal(modprobe.code, 0, modprobe.stderr);
+    await loadDriverOf(machine);
     const args = [
       '-q',
       '-D',
@@ -79,16 +80,23 @@ describe('xl, with a sound card', function () {
       NOISE_FILE,
     ];
     player = machine.start(`aplay in ${NAME}`, 'aplay', args, { logFile: `${host.dir}/aplay.log` });
-    await isHeard();
+    try {
+      await speakersSound(host);
+    } catch (error) {
+      assert.fail(await account(error, player));
+    }
   }
 
-  async function isHeard(): Promise<void> {
-    const ear = await Ear.open(host, SPEAKERS);
-    try {
-      await ear.hears();
-    } finally {
-      await ear.close();
-    }
+  /** What can be seen of a stream that is not heard. */
+  async function account(error: unknown, aplay: OwnedProcess): Promise<string> {
+    const { stdout } = await machine.run('cat', ['/proc/asound/card0/pcm0p/sub0/status']);
+    return [
+      String(error),
+      `aplay ${aplay.running ? 'runs' : 'has ended'}: ${aplay.logTail()}`,
+      stdout,
+      await host.client.pactl('list', 'sink-inputs'),
+      readFileSync(host.controller.logFile, 'utf8').split('\n').slice(-40).join('\n'),
+    ].join('\n');
   }
 
   /** Neither the domain, nor a zombie of it, nor a node of its card. */
@@ -105,6 +113,9 @@ describe('xl, with a sound card', function () {
     assert.deepEqual(await host.client.pactl('list', 'short', 'sink-inputs'), '');
   }
 
+  /** Of a guest without a card. */
+  let bareDestroyMs: number;
+
   it('creates and destroys a guest as quickly as without', async () => {
     const create = (...more: string[]) => timed(() => xl('create', `/etc/xen/${NAME}.cfg`, ...more));
     const destroy = () => timed(() => xl('destroy', NAME));
@@ -115,22 +126,10 @@ describe('xl, with a sound card', function () {
     console.log(`      ${figures}`);
     assert.ok(carded.create - bare.create < EXTRA_MS, figures);
     assert.ok(carded.destroy - bare.destroy < EXTRA_MS, figures);
+    bareDestroyMs = bare.destroy;
   });
 
-  it('destroys a guest that plays as quickly as without', async () => {
-    await xl('create', `/etc/xen/${NAME}.cfg`);
-    const bareMs = await timed(() => xl('destroy', NAME));
-    const domid = await bootGuest(NAME, VSND);
-    await plays();
-
-    const tookMs = await timed(() => xl('destroy', NAME));
-
-    console.log(`      ${Math.round(tookMs)} ms, without a card ${Math.round(bareMs)} ms`);
-    assert.ok(tookMs - bareMs < EXTRA_MS);
-    await isGone(domid);
-  });
-
-  it(`holds nothing, and has not grown, after ${ROUNDS} rounds of create, play and destroy`, async () => {
+  it(`destroys a guest that plays as quickly, holds nothing, and has not grown, after ${ROUNDS} rounds`, async () => {
     const memory = () => ({
       controller: privateKib(host.controller.pid),
       pulse: privateKib(host.pulse.pid),
@@ -138,19 +137,20 @@ describe('xl, with a sound card', function () {
     const round = async (): Promise<void> => {
       const domid = await bootGuest(NAME, VSND);
       await plays();
-      await xl('destroy', NAME);
+      const tookMs = await timed(() => xl('destroy', NAME));
+      assert.ok(tookMs - bareDestroyMs < EXTRA_MS, `${tookMs} ms, without a card ${bareDestroyMs} ms`);
       await player?.kill();
       await isGone(domid);
     };
     const heldBefore = (await host.counts()).domains['dom0'];
-    await round(); // what is allocated once
-    const before = memory();
-    for (let count = 1; count < ROUNDS; count += 1) {
+    let before = memory();
+    for (let count = 1; count <= ROUNDS; count += 1) {
       await round();
+      if (count === WARM_UP_ROUNDS) before = memory();
+      if (count % WARM_UP_ROUNDS === 0) console.log(`      private memory, KiB: ${JSON.stringify(memory())}`);
     }
     const after = memory();
     const figures = JSON.stringify({ before, after });
-    console.log(`      private memory, KiB: ${figures}`);
     assert.deepEqual((await host.counts()).domains['dom0'], heldBefore);
     assert.ok(after.controller - before.controller < GROWTH_MAX_KIB.controller, figures);
     assert.ok(after.pulse - before.pulse < GROWTH_MAX_KIB.pulse, figures);
@@ -171,35 +171,8 @@ describe('xl, with a sound card', function () {
     assert.deepEqual((await host.xen.store.directory(`/local/domain/0/backend/vsnd/${domid}`)) ?? [], []);
   });
 
-  it('shuts down a guest that plays', async () => {
+  it('pauses, reboots and shuts down a guest that plays', async () => {
     const domid = await bootGuest(NAME, VSND);
-    await plays();
-    const tookMs = await timed(() => xl('shutdown', '-w', NAME));
-    console.log(`      ${Math.round(tookMs)} ms`);
-    await isGone(domid);
-  });
-
-  it('reboots a guest that plays, and it plays again', async () => {
-    const domid = await bootGuest(NAME, VSND);
-    await plays();
-    await xl('reboot', NAME);
-    await waitFor(
-      'another domain of that name',
-      async () => {
-        const now = await domidOf(NAME);
-        return now !== undefined && now !== domid;
-      },
-      { timeoutMs: 60_000 },
-    );
-    await bootGuest(NAME);
-    await plays();
-    await player?.kill();
-    await xl('destroy', NAME);
-    await isGone(domid);
-  });
-
-  it('pauses a guest that plays, and it plays on', async () => {
-    await bootGuest(NAME, VSND);
     await plays();
     await xl('pause', NAME);
     const ear = await Ear.open(host, SPEAKERS);
@@ -207,16 +180,33 @@ describe('xl, with a sound card', function () {
     await xl('unpause', NAME);
     await ear.hears(1);
     await ear.close();
-    assert.equal(player?.running, true);
-  });
+    assert.equal(player?.running, true, 'it plays on');
 
-  it('saves and restores a guest with an idle card, which then plays', async () => {
-    const domid = await bootGuest(NAME, VSND);
-    const file = `${host.dir}/saved`;
-    await xl('save', NAME, file);
+    await xl('reboot', NAME);
+    const another = async (): Promise<number | undefined> => {
+      const now = await domidOf(NAME);
+      return now === domid ? undefined : now;
+    };
+    const next = await waitFor('another domain of that name', another, { timeoutMs: 60_000 });
     await isGone(domid);
-    await xl('restore', file);
     await bootGuest(NAME);
     await plays();
+
+    const tookMs = await timed(() => xl('shutdown', '-w', NAME));
+    console.log(`      shut down in ${Math.round(tookMs)} ms`);
+    await isGone(next);
   });
+
+  // suspend.spec.ts does so with a guest that plays
+  if (FULL) {
+    it('saves and restores a guest with an idle card, which then plays', async () => {
+      const domid = await bootGuest(NAME, VSND);
+      const file = `${host.dir}/saved`;
+      await xl('save', NAME, file);
+      await isGone(domid);
+      await xl('restore', file);
+      await bootGuest(NAME);
+      await plays();
+    });
+  }
 });

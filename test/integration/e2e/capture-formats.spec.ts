@@ -25,7 +25,7 @@ describe('end to end: sample formats, rates and channels that a guest records', 
   const table = new FormatTable();
 
   before(async () => {
-    host = await Host.start({ config: { pulse: { source: `${FEED}.monitor` } } });
+    host = await Host.start({ policy: { source: `${FEED}.monitor` } });
     guest = await host.addGuest();
     await host.allowCapture(guest);
   });

@@ -77,7 +77,7 @@ describe('end to end: sample formats, rates and channels', function () {
   const table = new FormatTable();
 
   before(async () => {
-    host = await Host.start({ config: { pulse: { sink: DOM0_SINK } } });
+    host = await Host.start({ policy: { sink: DOM0_SINK } });
     guest = await host.addGuest();
   });
 

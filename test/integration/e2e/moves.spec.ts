@@ -68,6 +68,7 @@ describe('end to end: dom0 moves and takes away sinks', function () {
       await other.hears(1);
       await ear.hearsNothing();
       lostOfGuest = lostBetween(stage.pcm, await ear.close(), await other.close());
+      await stage.host.client.pactl('move-sink-input', String(await input()), SPEAKERS); // it would stay there
       await stage.endPlayers();
     });
     const lostOfLocal = await moveLocalStream(stage.host, stage.noiseFile, stage.pcm);

@@ -16,6 +16,8 @@ const TEST_MS = 60_000;
 const SINK_MODULE = 'module-xen-sink';
 /** What `pactl load-module` may take when nobody answers. */
 const LOAD_MS = 1000;
+/** Leaves less than a small buffer of what gntalloc lets a domain grant. */
+const LARGE_BYTES = 4 * 1024 * 1024 - 65_536;
 
 /** Module arguments, and what the log must say about them. */
 const wrongArguments: readonly (readonly [string, RegExp])[] = [
@@ -194,5 +196,22 @@ describe('end to end: what module-xen-sink waits for', function () {
       'Card vsnd-0: rate 44100 Hz is not among its sample-rates; choose another with rate=, or add it there. Playing nowhere';
     await waitFor('the reason in the log', () => log().includes(reason), { detail: log });
     await playSilence(guest, 2);
+  });
+
+  it('waits for memory to grant that another sink has, and connects when that is unloaded', async () => {
+    await host.changePolicy([{ guests: '*', limits: { 'buffer-bytes': LARGE_BYTES } }]);
+    const guest = await host.addGuest({ card: { ...soundCard('large'), bufferSizeBytes: LARGE_BYTES } });
+    await host.xen.addCard(guest.domain, 1, soundCard('small'));
+    const large = await guest.loadSink('sink_name=large device=0 rate=192000 channels=8 format=s32le');
+    await guest.connected();
+    const log = logFrom(guest.pulse.logFile);
+
+    await guest.loadSink('device=1');
+    const reason = /Card vsnd-1: granting .* failed: No space left on device\. Playing nowhere/;
+    await waitFor('the reason in the log', () => reason.test(log()), { detail: log });
+    await guest.client.unloadModule(large);
+
+    await guest.connected(1);
+    await isHeard(host, SPEAKERS, guest);
   });
 });

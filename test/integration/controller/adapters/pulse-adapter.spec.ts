@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PulseAdapter } from '../../../../controller/adapters/pulse/pulse-adapter.js';
@@ -148,6 +148,25 @@ describe('the PulseAudio adapter', () => {
 
     await waitFor('the new connection', () => adapter.isUp);
     assert.ok((await adapter.modules()).some((other) => other.index === module.index));
+  });
+
+  it('finds a server by its socket, however long it has been away, in a folder that was not there', async () => {
+    /** Only what is as short as the pauses of the beginning ever ends. */
+    class ImpatientClock extends SystemClock {
+      override after(delayMs: number, listener: () => void): () => void {
+        return delayMs > 100 ? () => undefined : super.after(delayMs, listener);
+      }
+    }
+    const folder = join(directory, 'later', 'pulse');
+    const options = { server: `unix:${join(folder, 'native')}`, timeoutMs: TIMEOUT_MS };
+    adapter = new PulseAdapter(options, new ImpatientClock(), log);
+    await adapter.start();
+    await waitFor('it to be said down', () => log.lines.length === 1);
+
+    await mkdir(folder, { recursive: true });
+    server = startServer(folder);
+
+    await waitFor('the connection', () => adapter.isUp, { detail: () => server?.logTail() ?? '' });
   });
 
   it('stops while no server answers', async () => {

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { XenstoreAdapter } from '../../../../controller/adapters/xenstore/xenstore-adapter.js';
 import { hasCode } from '../../../../controller/util/errors.js';
 import { Emulator } from '../../../emulator/client.js';
+import { allocatedBytes } from '../../../lib/allocated.js';
 import { FakeLog } from '../../../lib/fake-ports.js';
 import { waitFor } from '../../../lib/wait.js';
 import type { XenstoreClient } from '../../../lib/xenstore-client.js';
@@ -104,6 +105,52 @@ describe('the xenstore adapter', () => {
     assert.equal((await emulator.counts()).domains['dom0']?.transactions, 0);
   });
 
+  it('makes directories in a transaction, with their permissions', async () => {
+    await other.write(`${ROOT}/card/old`, '1');
+
+    await adapter.transaction(async (transaction) => {
+      await transaction.makeDirectory(`${ROOT}/card`, { ownerDomid: 7, readerDomids: [0, 9] });
+      await transaction.write(`${ROOT}/card/state`, '1');
+      await transaction.write(`${ROOT}/card/0/type`, 'p');
+    });
+
+    assert.deepEqual((await other.directory(`${ROOT}/card`))?.sort(), ['0', 'state']);
+    for (const node of ['', '/state', '/0', '/0/type']) {
+      assert.deepEqual(await other.getPerms(`${ROOT}/card${node}`), ['n7', 'r0', 'r9'], node);
+    }
+  });
+
+  it('shows nobody a transaction before it ends, and does nothing when its body throws', async () => {
+    await other.write(`${ROOT}/a`, '1');
+    const seen: (string | undefined)[] = [];
+
+    await assert.rejects(
+      adapter.transaction(async (transaction) => {
+        await transaction.write(`${ROOT}/a`, '2');
+        await transaction.remove(`${ROOT}/absent`);
+        seen.push(await other.tryRead(`${ROOT}/a`), await transaction.read(`${ROOT}/a`));
+        throw new Error('on purpose');
+      }),
+      /on purpose/,
+    );
+
+    assert.deepEqual([...seen, await other.tryRead(`${ROOT}/a`)], ['1', '2', '1']);
+    assert.equal((await emulator.counts()).domains['dom0']?.transactions, 0);
+  });
+
+  it('runs a transaction again when another wrote what it read', async () => {
+    await other.write(`${ROOT}/count`, '1');
+    let runs = 0;
+
+    await adapter.transaction(async (transaction) => {
+      const count = Number(await transaction.read(`${ROOT}/count`));
+      if ((runs += 1) === 1) await other.write(`${ROOT}/count`, '10');
+      await transaction.write(`${ROOT}/count`, String(count + 1));
+    });
+
+    assert.deepEqual([runs, await other.tryRead(`${ROOT}/count`)], [2, '11']);
+  });
+
   it('tells of changes below a watched path until the watch is removed', async () => {
     const changed: string[] = [];
     const watch = await adapter.watch(ROOT, (path) => changed.push(path));
@@ -160,6 +207,21 @@ describe('the xenstore adapter', () => {
     await watch.remove();
   });
 
+  it('keeps no memory of what it has read', async () => {
+    const [READS, ROUNDS] = [5000, 5];
+    const growths: number[] = [];
+    let before = 0;
+    for (let round = 0; round <= ROUNDS; round += 1) {
+      for (let count = 0; count < READS; count += 1) await adapter.read('name');
+      const now = allocatedBytes();
+      if (round > 0) growths.push(now - before);
+      before = now;
+    }
+    // what is allocated once, by whatever else this process does, is in some rounds; a leak is in all
+    const leakBytes = Math.min(...growths);
+    assert.ok(leakBytes < 4 * READS, `${growths.join(', ')} octets in ${READS} reads each`);
+  });
+
   it('leaves no watch and no transaction behind', async () => {
     const held = async (): Promise<unknown[]> => {
       const { watches, transactions, connections } = (await emulator.counts()).domains['dom0'] ?? {};
@@ -185,6 +247,26 @@ describe('the xenstore adapter', () => {
     await assert.rejects(adapter.read(ROOT), (error) => hasCode(error, 'xenstore-lost'));
     await assert.rejects(adapter.list(ROOT), (error) => hasCode(error, 'xenstore-lost'));
     assert.equal(losses.length, 1);
+  });
+
+  it('notices by itself that xenstored has ended, and lets go of the connection', async () => {
+    const opened = [adapter];
+    // More often than Node has threads for calls.
+    for (let turn = 0; turn < 6; turn += 1) {
+      const last = opened.at(-1);
+      const watch = await last?.watch(ROOT, () => undefined);
+      await emulator.stop();
+      await waitFor('the loss', () => losses.length > turn);
+      await watch?.remove();
+      await last?.close();
+      emulator = await Emulator.start({ directory: join(directory, 'xen') });
+      opened.push(await XenstoreAdapter.open(new FakeLog(), (error) => losses.push(error)));
+    }
+    adapter = opened.at(-1) ?? adapter;
+
+    assert.equal(await adapter.read('domid'), '0');
+    assert.equal(losses.length, 6);
+    assert.ok(losses.every((error) => hasCode(error, 'xenstore-lost')));
   });
 
   it('says what to do when there is no xenstore', async () => {

@@ -9,7 +9,7 @@ import type { PcmComparison } from '../test/lib/compare-pcm.js';
 import { compare, countersOf, playAndRecord, type Place } from '../test/lib/e2e-play.js';
 import { noise } from '../test/lib/e2e-signals.js';
 import { numberFrom } from './lib/arguments.js';
-import { cpuSecondsOf } from './lib/cpu.js';
+import { cpuSecondsOf } from '../test/lib/cpu.js';
 
 const LEAD_IN_SECONDS = 2;
 /** Played by PulseAudio alone. */

@@ -8,7 +8,7 @@ import type { Guest } from '../test/host/guest.js';
 import { Host, SPEAKERS } from '../test/host/host.js';
 import type { Machine } from '../test/host/machine.js';
 import { countersOf, play, Recorder, type Place } from '../test/lib/e2e-play.js';
-import { latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
+import { arrivalsOf, latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
 import { noise } from '../test/lib/e2e-signals.js';
 import { numberFrom } from './lib/arguments.js';
 import { domainCpu } from './lib/xentop.js';
@@ -21,6 +21,8 @@ const DOM0_ADDRESS = '10.9.9.100';
 /** Before the measurement, and after it. */
 const SETTLE_SECONDS = 3;
 const PART_SAMPLES = 5;
+/** The backend tells its counters that often, and a little more. */
+const COUNTERS_MS = 1500;
 /** In /proc/interrupts: those that no device raises. */
 const OWN_INTERRUPTS = /timer|resched|callfunc|irqwork|spinlock|debug/;
 
@@ -149,7 +151,7 @@ async function measure(
   const to: Place = { client: host.client, sink: SPEAKERS };
   const recorder = await Recorder.start(to, format, host.dir);
   try {
-    const before = way.ours ? (await countersOf(host, guest)).underruns : null;
+    const before = await underrunsOf(host, guest, way);
     const probed = await probeLatency({
       from: way.from,
       to,
@@ -157,11 +159,8 @@ async function measure(
       latencyMs,
       impulses: options.impulses,
     });
-    const steady = await playSteadily(host, guest, way, latencyMs, options.seconds);
-    const after = way.ours ? (await countersOf(host, guest)).underruns : null;
-    const arrivals = probed.impulses
-      .flatMap((i) => (i.arrived_usec === null ? [] : [i.arrived_usec - i.written_usec]))
-      .sort((x, y) => x - y);
+    const { underruns, ...steady } = await playSteadily(host, guest, way, latencyMs, options.seconds);
+    const arrivals = arrivalsOf(probed);
     const { drain } = probed;
     return {
       way: way.name,
@@ -171,7 +170,7 @@ async function measure(
       errorUsec: quantile(latencyErrors(probed), 0.5),
       drainUsec: drain.last_heard_usec === null ? null : drain.drained_usec - drain.last_heard_usec,
       ...steady,
-      underruns: before === null || after === null ? null : after - before,
+      underruns: before === null || underruns === null ? null : underruns - before,
     };
   } finally {
     await recorder.stop();
@@ -180,27 +179,44 @@ async function measure(
 
 type Steady = Pick<
   Figures,
-  'dom0MsPerSecond' | 'guestMsPerSecond' | 'guestEventsPerSecond' | 'bufferUsec' | 'sinkUsec' | 'dom0SinkUsec'
+  | 'dom0MsPerSecond'
+  | 'guestMsPerSecond'
+  | 'guestEventsPerSecond'
+  | 'bufferUsec'
+  | 'sinkUsec'
+  | 'dom0SinkUsec'
+  | 'underruns'
 >;
 
-/** What playing costs while nobody asks questions, and then where the latency lies. */
+/**
+ * What playing costs while nobody asks questions, and then where the latency lies: the programs that ask take all there
+ * is of the one processor for as long as a small buffer lasts, so underruns are counted before.
+ */
 async function playSteadily(
   host: Host,
   guest: Guest,
-  { from }: Way,
+  way: Way,
   latencyMs: number,
   seconds: number,
 ): Promise<Steady> {
+  const { from } = way;
   const pcm = noise(format, seconds + 4 * SETTLE_SECONDS);
   const dir = from.client === host.client ? host.dir : guest.dir;
   const player = await play(from, pcm, format, dir, { latencyMs });
   try {
     await sleep(SETTLE_SECONDS * 1000);
     const cost = await costOf(guest, seconds);
-    return { ...cost, ...(await partsOf(host, from)) };
+    await sleep(COUNTERS_MS);
+    const underruns = await underrunsOf(host, guest, way);
+    return { ...cost, underruns, ...(await partsOf(host, from)) };
   } finally {
     await player.stop();
   }
+}
+
+/** So far; null where the backend has no part in it. */
+async function underrunsOf(host: Host, guest: Guest, { ours }: Way): Promise<number | null> {
+  return ours ? (await countersOf(host, guest)).underruns : null;
 }
 
 async function costOf(

@@ -31,11 +31,11 @@ node_prefix() {
 }
 
 # What pulseaudio2 needs to run for long: docs/upstream/README.md.
-pulseaudio2_patch=$root/docs/upstream/pulseaudio2-events.patch
+pulseaudio2_patches=("$root"/docs/upstream/pulseaudio2-*.patch)
 
 # npm_stamp: prints what the installed npm packages depend on; native ones are built for one Node.
 npm_stamp() {
-    { cat "$root/package-lock.json" "$pulseaudio2_patch"; node -p 'process.execPath + process.version + process.arch'; } | sha256sum | cut -d' ' -f1
+    { cat "$root/package-lock.json" "${pulseaudio2_patches[@]}"; node -p 'process.execPath + process.version + process.arch'; } | sha256sum | cut -d' ' -f1
 }
 
 npm_is_current() {
@@ -55,7 +55,9 @@ npm_ci() {
         export npm_config_nodedir=$prefix
     fi
     npm ci --ignore-scripts --no-audit --no-fund || return 1
-    patch -p1 -d node_modules/pulseaudio2 <"$pulseaudio2_patch" || return 1
+    for name in "${pulseaudio2_patches[@]}"; do
+        patch -p1 -d node_modules/pulseaudio2 <"$name" || return 1
+    done
     for name in koffi pulseaudio2; do
         check_native "$name" 2>/dev/null && continue
         npm rebuild --foreground-scripts --ignore-scripts=false "$name"

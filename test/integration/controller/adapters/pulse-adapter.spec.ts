@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PulseAdapter } from '../../../../controller/adapters/pulse/pulse-adapter.js';
+import {
+  PulseAdapter,
+  type PulseAdapterOptions,
+} from '../../../../controller/adapters/pulse/pulse-adapter.js';
 import { SystemClock } from '../../../../controller/adapters/system/system-clock.js';
 import { formatModargs } from '../../../../controller/sndif/modargs.js';
 import { hasCode } from '../../../../controller/util/errors.js';
@@ -13,6 +16,21 @@ import { OwnedProcess } from '../../../lib/process.js';
 import { waitFor } from '../../../lib/wait.js';
 
 const TIMEOUT_MS = 2000;
+/** Longer than a test may take. */
+const NEVER_MS = 1_000_000;
+
+/** Takes one connection, and closes it when something has come that it does not read: the peer sees an error, not an end. */
+const DEAF_SERVER = `
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + '.new')
+listener.listen()
+os.rename(sys.argv[1] + '.new', sys.argv[1])
+peer, _ = listener.accept()
+peer.recv(1, socket.MSG_PEEK)
+listener.close()
+peer.close()
+`;
 
 /** Starts a sound server of its own in `directory`, and waits until it takes connections. */
 const startServer = (directory: string): OwnedProcess =>
@@ -43,11 +61,7 @@ describe('the PulseAudio adapter', () => {
     process.env['HOME'] = directory;
     log = new FakeLog();
     changes = 0;
-    adapter = new PulseAdapter(
-      { server: `unix:${join(directory, 'native')}`, timeoutMs: TIMEOUT_MS },
-      new SystemClock(),
-      log,
-    );
+    adapter = new PulseAdapter(options(), new SystemClock(), log);
     adapter.onChange(() => {
       changes += 1;
     });
@@ -62,6 +76,11 @@ describe('the PulseAudio adapter', () => {
       if (value === undefined) Reflect.deleteProperty(process.env, name);
       else process.env[name] = value;
     }
+  });
+
+  const options = (): PulseAdapterOptions => ({
+    server: `unix:${join(directory, 'native')}`,
+    timeoutMs: TIMEOUT_MS,
   });
 
   const connect = async (): Promise<void> => {
@@ -136,6 +155,34 @@ describe('the PulseAudio adapter', () => {
     await connect();
     await waitFor('the change', () => changes === 3);
     assert.ok(!(await adapter.modules()).some((module) => module.name === 'module-null-sink'));
+  });
+
+  it('tries again at once when a server goes that has not read what it was sent', async () => {
+    const script = join(directory, 'deaf.py');
+    await writeFile(script, DEAF_SERVER);
+    const deaf = OwnedProcess.start('deaf', 'python3', [script, join(directory, 'native')], {
+      logFile: join(directory, 'deaf.log'),
+    });
+    await waitFor('its socket', () => existsSync(join(directory, 'native')), {
+      detail: () => deaf.logTail(),
+    });
+    adapter = new PulseAdapter({ ...options(), timeoutMs: NEVER_MS }, new SystemClock(), log);
+
+    await adapter.start();
+
+    await waitFor('it to be said down', () => log.matching(/^warning pulse/).length === 1);
+    await deaf.stop();
+  });
+
+  it('waits no longer for an answer than the server lives', async () => {
+    adapter = new PulseAdapter({ ...options(), timeoutMs: NEVER_MS }, new SystemClock(), log);
+    await connect();
+    server?.signal('SIGSTOP'); // so that the call is under way when the server dies
+
+    const call = adapter.modules();
+    await server?.kill();
+
+    await assert.rejects(call, (error) => hasCode(error, 'pulse-down'));
   });
 
   it('gives up on a server that hangs within its time limit, and is back when the server is', async () => {

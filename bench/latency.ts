@@ -7,9 +7,9 @@ import { medianOf } from '../scripts/lib/median.js';
 import type { Guest } from '../test/host/guest.js';
 import { Host, SPEAKERS } from '../test/host/host.js';
 import type { Machine } from '../test/host/machine.js';
-import { countersOf, play, Recorder, type Place } from '../test/lib/e2e-play.js';
-import { arrivalsOf, latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
-import { noise } from '../test/lib/e2e-signals.js';
+import { clockAhead, DelayProbe, type Delays } from '../test/lib/delay-probe.js';
+import { countersOf, Recorder, type Place } from '../test/lib/e2e-play.js';
+import { latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
 import { numberFrom } from './lib/arguments.js';
 import { domainCpu } from './lib/xentop.js';
 
@@ -40,6 +40,8 @@ interface Figures {
   /** From the player's writing to arrival at a recorder of dom0's sink, usec. */
   p50Usec: number | null;
   p99Usec: number | null;
+  /** Frames that never arrived meanwhile. */
+  lostFrames: number | null;
   /** Heard later than the player was told, usec; the middle one. */
   errorUsec: number | null;
   drainUsec: number | null;
@@ -58,6 +60,7 @@ const NOTHING = {
   latencyMs: null,
   p50Usec: null,
   p99Usec: null,
+  lostFrames: null,
   errorUsec: null,
   drainUsec: null,
   bufferUsec: null,
@@ -70,6 +73,8 @@ const NOTHING = {
 interface Way {
   name: string;
   from: Place;
+  /** By how much dom0's clock is ahead of the player's, usec. */
+  aheadUsec: number;
   ours: boolean;
   /** Below that it asks for more than the machine has. */
   leastMs: number;
@@ -103,17 +108,26 @@ async function measureAll(options: Arguments): Promise<Figures[]> {
     await host.client.loadModule('module-native-protocol-tcp', 'auth-anonymous=1');
     const server = `server=tcp:${DOM0_ADDRESS} sink=${SPEAKERS}`;
     await guest.client.loadModule('module-tunnel-sink-new', `${server} sink_name=${TUNNEL} ${spec}`);
+    const aheadUsec = await clockAhead(guest.domain.machine, DOM0_ADDRESS);
     const ways: Way[] = [
-      { name: 'player in dom0', from: { client: host.client, sink: SPEAKERS }, ours: false, leastMs: 0 },
+      {
+        name: 'player in dom0',
+        from: { client: host.client, sink: SPEAKERS },
+        aheadUsec: 0,
+        ours: false,
+        leastMs: 0,
+      },
       {
         name: 'module-tunnel-sink-new',
         from: { client: guest.client, sink: TUNNEL },
+        aheadUsec,
         ours: false,
         leastMs: 20,
       },
       {
         name: 'module-xen-sink',
         from: { client: guest.client, sink: guest.sink ?? '' },
+        aheadUsec,
         ours: true,
         leastMs: 0,
       },
@@ -159,14 +173,14 @@ async function measure(
       latencyMs,
       impulses: options.impulses,
     });
-    const { underruns, ...steady } = await playSteadily(host, guest, way, latencyMs, options.seconds);
-    const arrivals = arrivalsOf(probed);
+    const { underruns, delays, ...steady } = await playSteadily(host, guest, way, latencyMs, options.seconds);
     const { drain } = probed;
     return {
       way: way.name,
       latencyMs,
-      p50Usec: quantile(arrivals, 0.5),
-      p99Usec: quantile(arrivals, 0.99),
+      p50Usec: quantile(delays.usec, 0.5),
+      p99Usec: quantile(delays.usec, 0.99),
+      lostFrames: delays.lostFrames,
       errorUsec: quantile(latencyErrors(probed), 0.5),
       drainUsec: drain.last_heard_usec === null ? null : drain.drained_usec - drain.last_heard_usec,
       ...steady,
@@ -186,7 +200,7 @@ type Steady = Pick<
   | 'sinkUsec'
   | 'dom0SinkUsec'
   | 'underruns'
->;
+> & { delays: Delays };
 
 /**
  * What playing costs while nobody asks questions, and then where the latency lies: the programs that ask take all there
@@ -199,18 +213,23 @@ async function playSteadily(
   latencyMs: number,
   seconds: number,
 ): Promise<Steady> {
-  const { from } = way;
-  const pcm = noise(format, seconds + 4 * SETTLE_SECONDS);
-  const dir = from.client === host.client ? host.dir : guest.dir;
-  const player = await play(from, pcm, format, dir, { latencyMs });
+  const { from, aheadUsec } = way;
+  const to: Place = { client: host.client, sink: SPEAKERS };
+  const probe = await DelayProbe.start(from, to, {
+    latencyMs,
+    seconds: seconds + 4 * SETTLE_SECONDS,
+    aheadUsec,
+  });
   try {
     await sleep(SETTLE_SECONDS * 1000);
     const cost = await costOf(guest, seconds);
     await sleep(COUNTERS_MS);
     const underruns = await underrunsOf(host, guest, way);
-    return { ...cost, underruns, ...(await partsOf(host, from)) };
+    const parts = await partsOf(host, from);
+    const delays = await probe.end(SETTLE_SECONDS, SETTLE_SECONDS + seconds);
+    return { ...cost, underruns, ...parts, delays };
   } finally {
-    await player.stop();
+    await probe.stop();
   }
 }
 
@@ -273,12 +292,14 @@ async function partsOf(
 function tableOf(figures: Figures[]): string {
   const ms = (usec: number | null): string => (usec === null ? '-' : (usec / 1000).toFixed(1));
   const count = (value: number | null): string => (value === null ? '-' : value.toFixed(0));
-  const heads = ['way', 'client', 'p50', 'p99', 'error', 'drain', 'buffer', 'sink', 'dom0 sink'];
+  const heads = ['way', 'client', 'p50', 'p99', 'lost', 'error', 'drain', 'buffer', 'sink', 'dom0 sink'];
   const costs = ['CPU dom0', 'CPU guest', 'events/s', 'underruns'];
   const rows = figures.map((f) => [
     f.way,
     count(f.latencyMs),
-    ...[f.p50Usec, f.p99Usec, f.errorUsec, f.drainUsec, f.bufferUsec, f.sinkUsec, f.dom0SinkUsec].map(ms),
+    ...[f.p50Usec, f.p99Usec].map(ms),
+    count(f.lostFrames),
+    ...[f.errorUsec, f.drainUsec, f.bufferUsec, f.sinkUsec, f.dom0SinkUsec].map(ms),
     ...[f.dom0MsPerSecond, f.guestMsPerSecond, f.guestEventsPerSecond, f.underruns].map(count),
   ]);
   return [[...heads, ...costs], ...rows]

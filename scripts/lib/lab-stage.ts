@@ -29,7 +29,7 @@ export async function stageForLab(dir: string): Promise<void> {
     'build/js',
     MUSIC_DIR,
     ...modules.map((name) => join('build/c', name)),
-    ...['hostile-frontend', 'latency-probe'].map((name) => join('build/e2e-tools', name)),
+    ...['delay-probe', 'hostile-frontend', 'latency-probe'].map((name) => join('build/e2e-tools', name)),
   ];
   for (const file of files) {
     mkdirSync(dirname(join(dir, file)), { recursive: true });

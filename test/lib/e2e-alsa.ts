@@ -54,12 +54,21 @@ export async function cardIsThere(machine: Machine): Promise<void> {
 }
 
 /** Takes its card away and unloads it, so that the next card of this guest is free; no program may use it. */
-export async function unloadDriver(host: Host, guest: Guest): Promise<void> {
+async function unloadDriver(host: Host, guest: Guest): Promise<void> {
   await host.removeCard(guest);
   await waitFor(
     `${DRIVER} to be unloaded in ${guest.domain.name}`,
     async () => (await guest.domain.machine.run('modprobe', ['-r', DRIVER])).code === 0,
   );
+}
+
+/** Ends a host whose guest has the driver, whatever becomes of that; harmless before they are there. */
+export async function stopWithDriver(host: Host | undefined, guest: Guest | undefined): Promise<void> {
+  try {
+    if (host !== undefined && guest !== undefined) await unloadDriver(host, guest);
+  } finally {
+    await host?.stop();
+  }
 }
 
 /** Brings PCM into a guest. @returns its file there */

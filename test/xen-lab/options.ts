@@ -4,7 +4,7 @@ import { GUESTS_MAX, type Time } from './machine-spec.js';
 
 const TIMEOUT_DEFAULT_S = 3600;
 
-/** What shapes a machine; two with the same of it share a memory image. */
+/** What shapes a machine; two with the same time, guests and configurations share a memory image. */
 export interface MachineOptions {
   time: Time;
   guests: number;
@@ -12,6 +12,8 @@ export interface MachineOptions {
   guestConfigs: Map<number, string>;
   /** Boot, and neither use nor write a memory image. */
   cold: boolean;
+  /** Its processors get what all else on the host leaves. */
+  background: boolean;
 }
 
 export interface Options {
@@ -40,7 +42,7 @@ export interface Invocation {
   command: string[];
 }
 
-const machineFlags = ['--time', '--guests', '--guest-config', '--cold'];
+const machineFlags = ['--time', '--guests', '--guest-config', '--cold', '--background'];
 const flagsOf: Record<Verb, readonly string[]> = {
   up: [...machineFlags, '--dir'],
   exec: ['--dir', '--timeout'],
@@ -71,7 +73,7 @@ function isVerb(word: string): word is Verb {
 function readOptions(verb: Verb, words: readonly string[]): { options: Options; operands: string[] } {
   const left = [...words];
   const options: Options = {
-    machine: { time: 'instructions', guests: 2, guestConfigs: new Map(), cold: false },
+    machine: { time: 'instructions', guests: 2, guestConfigs: new Map(), cold: false, background: false },
     dir: undefined,
     timeoutMs: TIMEOUT_DEFAULT_S * 1000,
     json: false,
@@ -114,6 +116,9 @@ function setOption(options: Options, flag: string, value: (what: string) => stri
       break;
     case '--cold':
       options.machine.cold = true;
+      break;
+    case '--background':
+      options.machine.background = true;
       break;
     case '--dir':
       options.dir = value('a folder');

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { wavOf } from '../../../scripts/lib/wav.js';
 import type { Guest } from '../../host/guest.js';
 import { Host, SPEAKERS } from '../../host/host.js';
-import { loadDriver, runIn, unloadDriver } from '../../lib/e2e-alsa.js';
+import { loadDriver, runIn, stopWithDriver } from '../../lib/e2e-alsa.js';
 import { compare, countersOf, playAndRecord, Recorder, type Place } from '../../lib/e2e-play.js';
 import { noise, silentFrames } from '../../lib/e2e-signals.js';
 import type { OwnedProcess } from '../../lib/process.js';
@@ -65,8 +65,7 @@ describe("a guest's sound server on the card of its kernel", function () {
   });
 
   after(async () => {
-    await unloadDriver(host, guest);
-    await host.stop();
+    await stopWithDriver(host, guest);
   });
 
   it("PulseAudio's module-alsa-sink arrives sample for sample", async () => {

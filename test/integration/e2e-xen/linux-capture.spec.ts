@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import type { Guest } from '../../host/guest.js';
 import { Host, MIC_FEED } from '../../host/host.js';
-import { alsaLog, arecord, loadDriver, unloadDriver, type AlsaBuffer } from '../../lib/e2e-alsa.js';
+import { alsaLog, arecord, loadDriver, stopWithDriver, type AlsaBuffer } from '../../lib/e2e-alsa.js';
 import { captureIs, captureWith, judge, sourceOutputsOf, speak } from '../../lib/e2e-capture.js';
 import { findSound, RecordingClock, soundsIn } from '../../lib/e2e-capture-timeline.js';
 import { logFrom } from '../../lib/e2e-lifecycle.js';
@@ -50,8 +50,7 @@ for (const rate of FULL ? [44_100, 48_000] : [44_100]) {
     });
 
     after(async () => {
-      await unloadDriver(host, guest);
-      await host.stop();
+      await stopWithDriver(host, guest);
     });
 
     it('silence, in real time, while it may not; and what is said once it may', async () => {

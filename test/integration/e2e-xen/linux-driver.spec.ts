@@ -10,7 +10,7 @@ import {
   bringPcm,
   loadDriver,
   runIn,
-  unloadDriver,
+  stopWithDriver,
   type AlsaBuffer,
 } from '../../lib/e2e-alsa.js';
 import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
@@ -84,8 +84,7 @@ for (const rate of [44_100, 48_000]) {
 
       after(async () => {
         await holder?.stop();
-        await unloadDriver(host, guest);
-        await host.stop();
+        await stopWithDriver(host, guest);
       });
 
       for (const row of rows.filter(
@@ -138,8 +137,7 @@ describe('snd_xen_front, a drain', function () {
   });
 
   after(async () => {
-    await unloadDriver(host, guest);
-    await host.stop();
+    await stopWithDriver(host, guest);
   });
 
   for (const buffer of [
@@ -198,8 +196,7 @@ describe('snd_xen_front, a program that', function () {
   });
 
   after(async () => {
-    await unloadDriver(host, guest);
-    await host.stop();
+    await stopWithDriver(host, guest);
   });
 
   it('is stopped has an underrun, and is heard again when it goes on', async () => {

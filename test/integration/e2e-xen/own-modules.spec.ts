@@ -8,7 +8,7 @@ import type { Guest } from '../../host/guest.js';
 import { Host, SPEAKERS } from '../../host/host.js';
 import { PulseDaemon } from '../../host/pulse-daemon.js';
 import { SshMachine } from '../../host/real/ssh-machine.js';
-import { loadDriver, runIn, unloadDriver } from '../../lib/e2e-alsa.js';
+import { loadDriver, runIn, stopWithDriver } from '../../lib/e2e-alsa.js';
 import { Ear, FORMAT, isHeard } from '../../lib/e2e-lifecycle-ear.js';
 import { noise } from '../../lib/e2e-signals.js';
 import { paths } from '../../lib/paths.js';
@@ -29,8 +29,7 @@ describe('module-xen-sink on a card that the kernel holds', function () {
   });
 
   after(async () => {
-    await unloadDriver(host, guest);
-    await host.stop();
+    await stopWithDriver(host, guest);
   });
 
   it('refuses it, and names both ways out, each of which works', async () => {

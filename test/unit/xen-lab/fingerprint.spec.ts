@@ -4,7 +4,13 @@ import assert from 'node:assert/strict';
 import { imageKey, memoryKey } from '../../xen-lab/fingerprint.js';
 import type { MachineOptions } from '../../xen-lab/options.js';
 
-const machine: MachineOptions = { time: 'real', guests: 2, guestConfigs: new Map(), cold: false };
+const machine: MachineOptions = {
+  time: 'real',
+  guests: 2,
+  guestConfigs: new Map(),
+  cold: false,
+  background: false,
+};
 
 describe("a root image's name", () => {
   it('is the same for the same inputs in another order', () => {

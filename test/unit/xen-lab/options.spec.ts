@@ -12,6 +12,7 @@ describe("xen-lab's command line", () => {
       guests: 2,
       guestConfigs: new Map(),
       cold: false,
+      background: false,
     });
     assert.equal(options.dir, undefined);
   });

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** What desktop tools do over D-Bus, with busctl: a client that has nothing in common with the daemon. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Guest } from '../host/guest.js';
 import type { Host } from '../host/host.js';
 import { paths } from './paths.js';
 import { OwnedProcess, runCommand, type CommandResult } from './process.js';
+import { waitFor } from './wait.js';
 
 const NAME = 'org.xenproject.Audio1';
 const ROOT = '/org/xenproject/Audio1';
@@ -64,13 +66,20 @@ export class Desktop {
     return runCommand(process.execPath, [program, ...args], { env });
   }
 
-  /** Writes what is on the bus into a file, a line of JSON a message; the caller owns the process. */
-  monitor(file: string): OwnedProcess {
+  /** Writes what is on the bus from now on into a file, a line of JSON a message; the caller owns the process. */
+  async monitor(file: string): Promise<OwnedProcess> {
     const args = [`--address=${this.host.bus.address}`, '--json=short', 'monitor', NAME];
-    return OwnedProcess.start('busctl monitor', 'busctl', args, {
-      outputFile: file,
-      logFile: join(this.host.dir, 'monitor.log'),
-    });
+    const logFile = join(this.host.dir, 'monitor.log');
+    const monitor = OwnedProcess.start('busctl monitor', 'busctl', args, { outputFile: file, logFile });
+    try {
+      await waitFor('busctl to listen', () => readFileSync(logFile, 'utf8').includes('Monitoring bus'), {
+        detail: () => monitor.logTail(),
+      });
+      return monitor;
+    } catch (error) {
+      await monitor.stop();
+      throw error;
+    }
   }
 
   private async busctl(...args: string[]): Promise<unknown> {

@@ -168,8 +168,7 @@ describe('a guest that asks for the microphone', function () {
     desktop = new Desktop(host);
     voice = await speak(host, pcm, FORMAT);
     messages = join(host.dir, 'messages');
-    monitor = desktop.monitor(messages);
-    await waitFor('the monitor', () => monitor.running);
+    monitor = await desktop.monitor(messages);
   });
 
   after(async () => {
@@ -208,6 +207,7 @@ describe('a guest that asks for the microphone', function () {
   });
 
   it('may record once, and not again', async () => {
+    await captureIs(host, guest, { requested: '0' }); // otherwise it is the recording before that is allowed
     await desktop.call(guest, 'AllowCaptureOnce');
     const ear = await Ear.inGuest(host, guest);
     await ear.hears();

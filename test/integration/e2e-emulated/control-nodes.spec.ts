@@ -69,6 +69,8 @@ describe('end to end: what dom0 is told of a stream', function () {
     assert.equal(await playback.read('format'), 's16_le');
     assert.equal(await playback.read('rate'), String(FORMAT.rate));
     assert.equal(await playback.read('channels'), String(FORMAT.channels));
+    // a sink that was idle takes up to two seconds until it plays
+    await playback.says('position-frames', (frames) => Number(frames) > FORMAT.rate, 20_000);
     await advances(playback);
   });
 

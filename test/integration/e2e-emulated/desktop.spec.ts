@@ -338,7 +338,12 @@ describe('what is done to one guest', function () {
     assert.equal(await desktop.get(third, 'State'), 'connected');
     await desktop.manager('Detach', 'su', 'late', '0');
     await desktop.manager('Detach', 'su', 'late', '1');
-    await assert.rejects(desktop.get(third, 'State'));
+    const isGone = (): Promise<boolean> =>
+      desktop.get(third, 'State').then(
+        () => false,
+        () => true,
+      );
+    await waitFor('the guest to have gone with its last card', isGone);
   });
 
   it('before it is suspended: its cards are let go, and come back', async () => {

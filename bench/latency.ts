@@ -135,8 +135,11 @@ async function measureAll(options: Arguments): Promise<Figures[]> {
     const figures = [await measureRest(host, guest, options)];
     for (const latencyMs of options.latenciesMs) {
       for (const way of ways.filter(({ leastMs }) => latencyMs >= leastMs)) {
-        figures.push(await measure(host, guest, way, latencyMs, options));
-        process.stderr.write(`${latencyMs} ms, ${way.name}: done\n`);
+        const figure = await measure(host, guest, way, latencyMs, options);
+        figures.push(figure);
+        process.stderr.write(
+          `${latencyMs} ms, ${way.name}: p50 ${figure.p50Usec}, p99 ${figure.p99Usec} usec\n`,
+        );
       }
     }
     return figures;

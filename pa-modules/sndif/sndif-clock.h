@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "sndif-minmax.h"
 #include "sndif-params.h"
 
 struct sndif_clock {
@@ -37,13 +38,5 @@ uint64_t sndif_bytes_to_usec(const struct sndif_params *params, uint64_t bytes);
 /* The longest time a position may stand still before the ALSA of a frontend gives up, which it does when no
  * period has passed for max(100 ms, 1.1 buffers); a period and some slack are taken off. */
 uint64_t sndif_alsa_patience_usec(const struct sndif_params *params);
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static inline uint64_t max_u64(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
 
 #endif

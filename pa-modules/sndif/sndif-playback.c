@@ -22,13 +22,9 @@ static uint64_t bytes_to_usec(const struct sndif_playback *playback, uint64_t by
     return sndif_bytes_to_usec(&playback->params, bytes);
 }
 
-/* A pull that leaves less than this was nearly an underrun. */
-#define SLACK_LOW_USEC 1500u
-#define MARGIN_STEP_USEC 1000u
-#define MARGIN_MAX_USEC 40000u
-#define MARGIN_RELAX_USEC 60000000u
-/* A frontend that writes so late has stopped by itself; no margin would help. */
-#define LATE_BY_CHOICE_USEC 200000u
+static uint64_t margin_bytes(const struct sndif_playback *playback) {
+    return usec_to_bytes(playback, playback->margin.usec);
+}
 
 /* ---- the clock: written by the audio thread, or by the stream thread while the other does not pull ---- */
 
@@ -69,7 +65,7 @@ void sndif_playback_start(struct sndif_playback *playback, uint64_t now_usec) {
     sndif_clock_publish(&playback->clock, &clock);
     playback->base_bytes = playback->position_bytes;
     playback->position_usec = now_usec;
-    playback->write_usec = now_usec;
+    sndif_margin_start(&playback->margin, now_usec);
     atomic_store_explicit(&playback->starved, false, memory_order_relaxed);
     atomic_store_explicit(&playback->slack_bytes, UINT64_MAX, memory_order_relaxed);
     playback->running = true;
@@ -146,27 +142,11 @@ static void count_lateness(struct sndif_playback *playback, uint64_t late_bytes)
         atomic_fetch_add_explicit(&playback->stats.underruns, 1, memory_order_relaxed);
 }
 
-/* Data go on after a pull that left hardly any: more margin, by half of what there is; after a long quiet time, a little less. */
-static void adapt_margin(struct sndif_playback *playback, uint64_t now_usec) {
+static void judge_margin(struct sndif_playback *playback, uint64_t now_usec) {
     const uint64_t slack = atomic_exchange_explicit(&playback->slack_bytes, UINT64_MAX, memory_order_relaxed);
-    const uint64_t step = usec_to_bytes(playback, MARGIN_STEP_USEC);
-    const uint64_t most = usec_to_bytes(playback, MARGIN_MAX_USEC);
-    const uint64_t frame = playback->params.frame_bytes;
 
-    if (slack < usec_to_bytes(playback, SLACK_LOW_USEC) &&
-        now_usec < playback->write_usec + LATE_BY_CHOICE_USEC) {
-        const uint64_t half = playback->margin_bytes / 2 / frame * frame;
-
-        /* while it grows, what is missing is known already */
-        if (playback->margin_bytes == playback->margin_goal_bytes)
-            playback->margin_goal_bytes = min_u64(playback->margin_bytes + max_u64(step, half), most);
-        playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
-    } else if (now_usec >= playback->relax_usec && playback->margin_bytes > 0) {
-        playback->margin_bytes -= min_u64(playback->margin_bytes, step);
-        playback->margin_goal_bytes = playback->margin_bytes;
-        playback->relax_usec = now_usec + MARGIN_RELAX_USEC;
-    }
-    playback->write_usec = now_usec;
+    sndif_margin_judge(&playback->margin, slack == UINT64_MAX ? slack : bytes_to_usec(playback, slack),
+                       now_usec);
 }
 
 /* What is there already stays: silence for a gap, unless the position has left it behind, then it is none any more. */
@@ -205,7 +185,7 @@ void sndif_playback_write_at(struct sndif_playback *playback, uint64_t start_byt
 
     if (playback->running) {
         count_lateness(playback, late);
-        adapt_margin(playback, now_usec);
+        judge_margin(playback, now_usec);
     }
     if (end > position)
         playback->fill_bytes = max_u64(playback->fill_bytes, end - position);
@@ -264,16 +244,6 @@ static uint64_t hold_at_end(const struct sndif_playback *playback, const struct 
                                playback->params.frame_bytes);
 }
 
-/* The position must not jump, since the frontend may have less than that: a quarter faster than time passes. */
-static void grow_margin(struct sndif_playback *playback, uint64_t now_usec) {
-    const uint64_t growth =
-        usec_to_bytes(playback, (now_usec - min_u64(now_usec, playback->margin_usec)) / 4);
-
-    if (growth > 0 || playback->margin_bytes == playback->margin_goal_bytes)
-        playback->margin_usec = now_usec;
-    playback->margin_bytes = min_u64(playback->margin_bytes + growth, playback->margin_goal_bytes);
-}
-
 /*
  * A pull that comes late, or a rewind, leaves the position ahead of the clock. It never goes back, nor stands
  * still until the clock has caught up (ALSA would give up): half the speed.
@@ -298,9 +268,9 @@ uint64_t sndif_playback_position(struct sndif_playback *playback, uint64_t now_u
     if (!playback->running)
         return playback->position_bytes;
 
-    grow_margin(playback, now_usec);
+    sndif_margin_grow(&playback->margin, now_usec);
     clock = sndif_clock_read(&playback->clock);
-    target = sndif_clock_position(&clock, &playback->params, now_usec) + playback->margin_bytes;
+    target = sndif_clock_position(&clock, &playback->params, now_usec) + margin_bytes(playback);
     end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
 
     target = max_u64(target, slowest_position(playback, now_usec));
@@ -318,7 +288,7 @@ uint64_t sndif_playback_wait_usec(const struct sndif_playback *playback, uint64_
                                   uint64_t now_usec) {
     const uint64_t end = atomic_load_explicit(&playback->write_bytes, memory_order_relaxed);
     const struct sndif_clock clock = sndif_clock_read(&playback->clock);
-    const uint64_t ahead_bytes = clock.bytes + playback->margin_bytes;
+    const uint64_t ahead_bytes = clock.bytes + margin_bytes(playback);
     uint64_t due_usec =
         clock.at_usec + bytes_to_usec(playback, position_bytes - min_u64(position_bytes, ahead_bytes));
 

@@ -25,6 +25,7 @@
  */
 
 #include "sndif-clock.h"
+#include "sndif-margin.h"
 #include "sndif-window.h"
 
 struct sndif_playback_stats {
@@ -48,12 +49,10 @@ struct sndif_playback {
 
     /* stream thread */
     bool running;
-    uint64_t base_bytes;    /* position at the last START: origin of the period grid */
-    uint64_t position_usec; /* when it was last computed */
-    uint64_t margin_bytes;  /* how much the position runs ahead more than it must, against lateness */
-    uint64_t margin_goal_bytes, margin_usec; /* what the margin grows to; when it last grew */
-    uint64_t write_usec, relax_usec;         /* last WRITE; when to try with less margin */
-    uint64_t fill_bytes;                     /* most that the frontend's buffer has held lately */
+    uint64_t base_bytes;        /* position at the last START: origin of the period grid */
+    uint64_t position_usec;     /* when it was last computed */
+    struct sndif_margin margin; /* by which the position runs ahead */
+    uint64_t fill_bytes;        /* most that the frontend's buffer has held lately */
 
     /* audio thread */
     uint64_t pulled_bytes; /* since the last silence: what may be pushed back */

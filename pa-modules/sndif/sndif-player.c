@@ -13,7 +13,7 @@ void sndif_player_process(struct sndif_player *player, uint64_t now_usec) {
 uint64_t sndif_player_left_bytes(const struct sndif_player *player, uint64_t now_usec) {
     const struct sndif_session *s = &player->session;
 
-    return s->next_bytes - sndif_min_u64(s->next_bytes, sndif_session_position(s, now_usec));
+    return s->next_bytes - min_u64(s->next_bytes, sndif_session_position(s, now_usec));
 }
 
 uint64_t sndif_player_heard_in_usec(const struct sndif_player *player, uint64_t now_usec) {
@@ -23,9 +23,8 @@ uint64_t sndif_player_heard_in_usec(const struct sndif_player *player, uint64_t 
     if (s->next_bytes >= s->position_bytes)
         heard_usec += sndif_session_bytes_to_usec(s, s->next_bytes - s->position_bytes);
     else
-        heard_usec -=
-            sndif_min_u64(heard_usec, sndif_session_bytes_to_usec(s, s->position_bytes - s->next_bytes));
-    return heard_usec - sndif_min_u64(heard_usec, now_usec);
+        heard_usec -= min_u64(heard_usec, sndif_session_bytes_to_usec(s, s->position_bytes - s->next_bytes));
+    return heard_usec - min_u64(heard_usec, now_usec);
 }
 
 void sndif_player_skip(struct sndif_player *player, uint64_t now_usec, uint64_t ahead_usec) {
@@ -59,7 +58,7 @@ bool sndif_player_wrote(struct sndif_player *player, uint32_t length_bytes) {
 }
 
 void sndif_player_rewind(struct sndif_player *player, uint64_t length_bytes) {
-    player->session.next_bytes -= sndif_min_u64(length_bytes, player->session.next_bytes);
+    player->session.next_bytes -= min_u64(length_bytes, player->session.next_bytes);
 }
 
 void sndif_player_wake_when_heard(struct sndif_player *player) {

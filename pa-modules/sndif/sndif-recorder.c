@@ -48,11 +48,11 @@ void sndif_recorder_wake_after(struct sndif_recorder *recorder, uint64_t length_
 /* Octets that may be asked for now. */
 static uint64_t wanted_bytes(struct sndif_recorder *recorder) {
     struct sndif_session *s = &recorder->session;
-    const uint64_t captured = s->position_bytes - sndif_min_u64(s->position_bytes, s->next_bytes);
+    const uint64_t captured = s->position_bytes - min_u64(s->position_bytes, s->next_bytes);
     const uint64_t room = recorder->taken_bytes + s->buffer_bytes - s->next_bytes;
 
     if (captured <= s->buffer_bytes)
-        return sndif_min_u64(captured, room);
+        return min_u64(captured, room);
     if (recorder->taken_bytes != s->next_bytes)
         return 0; /* what comes now would overwrite what is on its way */
 
@@ -98,7 +98,7 @@ const void *sndif_recorder_samples(const struct sndif_recorder *recorder, uint64
     const struct sndif_session *s = &recorder->session;
     const uint64_t ready = recorder->ready_bytes - recorder->taken_bytes;
 
-    *length_bytes = sndif_session_piece(s, recorder->taken_bytes, sndif_min_u64(*length_bytes, ready));
+    *length_bytes = sndif_session_piece(s, recorder->taken_bytes, min_u64(*length_bytes, ready));
     return sndif_session_memory(s, recorder->taken_bytes);
 }
 
@@ -111,9 +111,9 @@ uint64_t sndif_recorder_age_usec(const struct sndif_recorder *recorder, uint64_t
 
     if (s->state != SESSION_RUNNING)
         return 0;
-    return s->latency_usec + now_usec - sndif_min_u64(now_usec, s->position_usec) +
-           sndif_session_bytes_to_usec(s, s->position_bytes -
-                                              sndif_min_u64(s->position_bytes, recorder->taken_bytes));
+    return s->latency_usec + now_usec - min_u64(now_usec, s->position_usec) +
+           sndif_session_bytes_to_usec(s,
+                                       s->position_bytes - min_u64(s->position_bytes, recorder->taken_bytes));
 }
 
 bool sndif_recorder_waits(const struct sndif_recorder *recorder) {

@@ -124,8 +124,8 @@ static void update_deadline(struct sndif_session *session) {
     if (session->state == SESSION_RUNNING)
         session->deadline_usec =
             session->position_usec + SNDIF_SESSION_LIMIT_USEC +
-            sndif_session_bytes_to_usec(
-                session, session->due_bytes - sndif_min_u64(session->due_bytes, session->position_bytes));
+            sndif_session_bytes_to_usec(session, session->due_bytes -
+                                                     min_u64(session->due_bytes, session->position_bytes));
 }
 
 void sndif_session_expect(struct sndif_session *session, uint64_t due_bytes) {
@@ -201,7 +201,7 @@ bool sndif_session_take(struct sndif_session *session, struct xensnd_resp *resp,
 
 uint64_t sndif_session_piece(const struct sndif_session *session, uint64_t position_bytes,
                              uint64_t length_bytes) {
-    return sndif_min_u64(length_bytes, session->buffer_bytes - position_bytes % session->buffer_bytes);
+    return min_u64(length_bytes, session->buffer_bytes - position_bytes % session->buffer_bytes);
 }
 
 void *sndif_session_memory(const struct sndif_session *session, uint64_t position_bytes) {
@@ -229,5 +229,5 @@ uint64_t sndif_session_position(const struct sndif_session *session, uint64_t no
     if (session->state != SESSION_RUNNING)
         return session->position_bytes;
     return session->position_bytes +
-           sndif_session_usec_to_bytes(session, now_usec - sndif_min_u64(now_usec, session->position_usec));
+           sndif_session_usec_to_bytes(session, now_usec - min_u64(now_usec, session->position_usec));
 }

@@ -14,6 +14,7 @@
  */
 
 #include "sndif-frontend.h"
+#include "sndif-minmax.h"
 
 enum sndif_session_state {
     SESSION_NEW,
@@ -93,9 +94,5 @@ uint64_t sndif_session_position(const struct sndif_session *session, uint64_t no
 
 uint64_t sndif_session_usec_to_bytes(const struct sndif_session *session, uint64_t usec);
 uint64_t sndif_session_bytes_to_usec(const struct sndif_session *session, uint64_t bytes);
-
-static inline uint64_t sndif_min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
 
 #endif

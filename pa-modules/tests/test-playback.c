@@ -491,16 +491,16 @@ static void the_margin_grows_without_a_jump(void) {
     write_frames(&w, RATE / 100);
     sndif_playback_start(&w.playback, w.now_usec);
     run(&w, 500, MS_BYTES(10), 20 * RATE);
-    w.playback.margin_goal_bytes = w.playback.margin_bytes + MS_BYTES(20);
+    w.playback.margin.goal_usec = w.playback.margin.usec + 20 * MSEC;
     last = sndif_playback_position(&w.playback, w.now_usec);
     for (unsigned i = 0; i < 200; i++) {
-        const uint64_t goal = w.playback.margin_goal_bytes;
+        const uint64_t goal_usec = w.playback.margin.goal_usec;
         uint64_t position;
 
         run(&w, 1, MS_BYTES(10), 20 * RATE);
         position = sndif_playback_position(&w.playback, w.now_usec);
         CHECK(position - last <= MS_BYTES(2));
-        CHECK(i < 100 || w.playback.margin_bytes == goal);
+        CHECK(i < 100 || w.playback.margin.usec == goal_usec);
         last = position;
     }
     world_done(&w);

@@ -257,11 +257,11 @@ static int sleep_msec(struct guest *guest, uint64_t now) {
         if (sndif_frontend_may_not_sleep(&stream->front, false))
             return 0;
         if (state == SESSION_ASKING || state == SESSION_RUNNING)
-            next = sndif_min_u64(next, stream->u.session.deadline_usec);
+            next = min_u64(next, stream->u.session.deadline_usec);
     }
     if (next == UINT64_MAX)
         return -1;
-    return (int) ((next - sndif_min_u64(next, now)) / 1000 + 1);
+    return (int) ((next - min_u64(next, now)) / 1000 + 1);
 }
 
 int main(void) {

@@ -47,7 +47,7 @@ struct userdata {
     /* IO thread */
     struct {
         struct sndif_player player;
-        size_t target_bytes;     /* how much to keep written ahead */
+        pa_usec_t latency_usec;  /* what clients ask for, at most what the buffer holds */
         pa_usec_t unlinked_usec; /* time up to which we have rendered and dropped */
     } io;
 };
@@ -100,12 +100,24 @@ static void render_piece(struct userdata *u, uint64_t *wanted_bytes) {
     *wanted_bytes -= length;
 }
 
+/*
+ * How much to keep written ahead. Clients ask for the time until a frame is heard, so what dom0 takes of it is not ours;
+ * but from a half to two thirds is: dom0's sink works in steps of half of what we keep (docs/architecture.md).
+ */
+static uint64_t target_bytes(const struct userdata *u) {
+    const struct sndif_session *session = &u->io.player.session;
+    const uint64_t asked_usec = u->io.latency_usec;
+    const uint64_t dom0_usec = PA_CLAMP(session->latency_usec, asked_usec / 3, asked_usec / 2);
+
+    return sndif_session_usec_to_bytes(session, asked_usec - dom0_usec);
+}
+
 static void fill_buffer(void *userdata, pa_usec_t now) {
     struct userdata *u = userdata;
     struct sndif_player *player = &u->io.player;
     struct sndif_session *session = &player->session;
     const bool running = session->state == SESSION_RUNNING;
-    const uint64_t half = u->io.target_bytes / 2;
+    const uint64_t target = target_bytes(u), half = target / 2;
     uint64_t left = sndif_player_left_bytes(player, now), wanted;
 
     /* not merely late, which costs nothing: the listener has heard the end */
@@ -113,13 +125,13 @@ static void fill_buffer(void *userdata, pa_usec_t now) {
         sndif_player_skip(player, now, SKIP_USEC);
         left = sndif_player_left_bytes(player, now);
     }
-    if (left >= u->io.target_bytes || (running && left > half + session->frame_bytes)) {
+    if (left >= target || (running && left > half + session->frame_bytes)) {
         if (running) /* what the clients ask for may have changed since the last WRITE */
             sndif_session_wake_at_now(session, session->next_bytes - half);
         return;
     }
 
-    wanted = u->io.target_bytes - left;
+    wanted = target - left;
     /* before the WRITE that makes the backend look at it */
     sndif_session_wake_at(session, session->next_bytes + wanted - half);
     while (wanted > 0)
@@ -204,14 +216,13 @@ static bool is_quiet(void *userdata) {
     return true;
 }
 
-static void update_target(struct userdata *u) {
-    size_t bytes = pa_usec_to_bytes(requested_latency(u), &u->sink->sample_spec);
-
-    u->io.target_bytes = PA_MIN(bytes, (size_t) u->args.buffer_bytes);
+static void update_latency(struct userdata *u) {
+    u->io.latency_usec = PA_MIN(requested_latency(u), u->args.max_latency_usec);
     /* PulseAudio takes an input for drained when its history has passed through: all that is not yet heard must fit in */
     pa_sink_set_max_rewind_within_thread(
         u->sink, u->args.buffer_bytes + pa_usec_to_bytes(DOWNSTREAM_USEC_MAX, &u->sink->sample_spec));
-    pa_sink_set_max_request_within_thread(u->sink, u->io.target_bytes);
+    pa_sink_set_max_request_within_thread(u->sink,
+                                          pa_usec_to_bytes(u->io.latency_usec, &u->sink->sample_spec));
 }
 
 static void reset_player(void *userdata, struct sndif_frontend *front) {
@@ -224,7 +235,7 @@ static void link_changed(void *userdata) {
     struct userdata *u = userdata;
 
     u->io.unlinked_usec = 0;
-    update_target(u);
+    update_latency(u);
 }
 
 /* ---- the sink ---- */
@@ -266,7 +277,7 @@ static int sink_process_msg_cb(pa_msgobject *o, int code, void *data, int64_t of
 }
 
 static void sink_update_requested_latency_cb(pa_sink *s) {
-    update_target(s->userdata);
+    update_latency(s->userdata);
 }
 
 static int create_sink(struct userdata *u, pa_modargs *ma) {

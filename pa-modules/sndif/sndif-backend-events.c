@@ -3,7 +3,7 @@
 
 #define EVENT_SPACING_USEC 1000u
 #define LATENCY_REVIEW_USEC 1000000u
-#define LATENCY_MIN_USEC 2000u
+#define LATENCY_MIN_USEC 1000u
 
 void sndif_backend_send_position(struct sndif_backend *b, uint64_t position_bytes, uint64_t now) {
     struct sndif_cur_pos pos = {.position_bytes = position_bytes};

@@ -18,8 +18,10 @@ const spec = `format=${format.format} rate=${format.rate} channels=${format.chan
 const TUNNEL = 'tunnel';
 /** docs/xen-lab.md */
 const DOM0_ADDRESS = '10.9.9.100';
-/** Before the measurement, and after it. */
-const SETTLE_SECONDS = 3;
+/** Before the measurement: programs that start take the one processor, and what runs ahead for that lets go again. */
+const SETTLE_SECONDS = 6;
+/** After it, for what is asked then. */
+const REST_SECONDS = 6;
 const PART_SAMPLES = 5;
 /** The backend tells its counters that often, and a little more. */
 const COUNTERS_MS = 1500;
@@ -168,7 +170,6 @@ async function measure(
   const to: Place = { client: host.client, sink: SPEAKERS };
   const recorder = await Recorder.start(to, format, host.dir);
   try {
-    const before = await underrunsOf(host, guest, way);
     const probed = await probeLatency({
       from: way.from,
       to,
@@ -176,7 +177,7 @@ async function measure(
       latencyMs,
       impulses: options.impulses,
     });
-    const { underruns, delays, ...steady } = await playSteadily(host, guest, way, latencyMs, options.seconds);
+    const { delays, ...steady } = await playSteadily(host, guest, way, latencyMs, options.seconds);
     const { drain } = probed;
     return {
       way: way.name,
@@ -187,7 +188,6 @@ async function measure(
       errorUsec: quantile(latencyErrors(probed), 0.5),
       drainUsec: drain.last_heard_usec === null ? null : drain.drained_usec - drain.last_heard_usec,
       ...steady,
-      underruns: before === null || underruns === null ? null : underruns - before,
     };
   } finally {
     await recorder.stop();
@@ -206,8 +206,8 @@ type Steady = Pick<
 > & { delays: Delays };
 
 /**
- * What playing costs while nobody asks questions, and then where the latency lies: the programs that ask take all there
- * is of the one processor for as long as a small buffer lasts, so underruns are counted before.
+ * The delays and the underruns while nobody asks questions, then what playing costs, and then where the latency lies: the
+ * programs that ask take all there is of the one processor for as long as a small buffer lasts.
  */
 async function playSteadily(
   host: Host,
@@ -220,14 +220,16 @@ async function playSteadily(
   const to: Place = { client: host.client, sink: SPEAKERS };
   const probe = await DelayProbe.start(from, to, {
     latencyMs,
-    seconds: seconds + 4 * SETTLE_SECONDS,
+    seconds: SETTLE_SECONDS + 2 * seconds + REST_SECONDS,
     aheadUsec,
   });
   try {
-    await sleep(SETTLE_SECONDS * 1000);
+    await sleep(SETTLE_SECONDS * 1000 - COUNTERS_MS);
+    const before = await underrunsOf(host, guest, way);
+    await sleep(COUNTERS_MS + seconds * 1000 + COUNTERS_MS);
+    const after = await underrunsOf(host, guest, way);
+    const underruns = before === null || after === null ? null : after - before;
     const cost = await costOf(guest, seconds);
-    await sleep(COUNTERS_MS);
-    const underruns = await underrunsOf(host, guest, way);
     const parts = await partsOf(host, from);
     const delays = await probe.end(SETTLE_SECONDS, SETTLE_SECONDS + seconds);
     return { ...cost, underruns, ...parts, delays };

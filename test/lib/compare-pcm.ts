@@ -29,8 +29,8 @@ export interface CompareOptions {
   maxGapFrames?: number;
 }
 
-/** Enough of a real signal to be found once only. */
-const WINDOW_FRAMES = 64;
+/** Enough of a real signal to be found once only, and less than what is transferred at once: a gap may come after each of it. */
+const WINDOW_FRAMES = 32;
 const BLOCK_FRAMES = 4096;
 
 /**

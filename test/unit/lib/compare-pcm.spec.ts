@@ -90,6 +90,12 @@ describe('comparePcm', () => {
     assert.equal(result.firstDifference, 9000);
   });
 
+  it('loses nothing between two gaps that are close together', () => {
+    const pieces = [frames(sent, 0, 9000), silence(300), frames(sent, 9000, 9060), silence(200)];
+    const { lostFrames, differingFrames, insertedFrames } = compare(sent, ...pieces, frames(sent, 9060));
+    assert.deepEqual([lostFrames, differingFrames, insertedFrames], [0, 0, 500]);
+  });
+
   it('bridges several gaps, long ones too', () => {
     const long = noise(120_000, 7);
     const result = compare(

@@ -6,10 +6,10 @@ import { addMicrophone, captureAndRecord, judge, type CapturePassage } from '../
 import { argumentsOf, nameOf } from '../../lib/e2e-formats.js';
 import { frameBytesOf, music, onlyLeft } from '../../lib/e2e-signals.js';
 import type { StreamFormat } from '../../lib/pulse.js';
-import { IN_LAB } from '../../lib/scale.js';
+import { FULL, IN_LAB } from '../../lib/scale.js';
 
 const MUSIC_SECONDS = 60;
-const SECONDS = IN_LAB ? 20 : MUSIC_SECONDS;
+const SECONDS = IN_LAB && !FULL ? 20 : MUSIC_SECONDS;
 
 const formats: StreamFormat[] = [44_100, 48_000].flatMap((rate) =>
   [2, 1].map((channels) => ({ format: 's16le', rate, channels })),

@@ -155,7 +155,7 @@ describe('who may do what on D-Bus', () => {
 
     beforeEach(async () => {
       polkit = new FakePolkit();
-      await start({ polkit: true, polkitLimits: { silentMs: 300, interactiveMs: 5_000 } });
+      await start({ polkit: true, polkitLimits: { silentMs: 3_000, interactiveMs: 5_000 } });
       await polkit.start(bench);
     });
 

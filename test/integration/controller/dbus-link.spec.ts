@@ -18,6 +18,7 @@ import {
 
 /** Longer than the first pauses of the reconnection, 1 and 2 seconds, with those of a busy machine. */
 const RECONNECT_MS = 15_000;
+const SOON_MS = 3_000;
 
 describe('the D-Bus service and its bus', function () {
   this.timeout(30_000);
@@ -135,7 +136,7 @@ describe('the D-Bus service and its bus', function () {
     assert.notEqual(STRANGER_UID, 0);
   });
 
-  it('answers what waits when it stops, and is gone within a second', async () => {
+  it('answers what waits when it stops, and is gone soon', async () => {
     await bench.start();
     bench.api.hold = () => new Promise(() => undefined);
     const waiting = bench.gdbus(FIRST_PATH, `${GUEST}.DenyCapture`, []);
@@ -143,16 +144,16 @@ describe('the D-Bus service and its bus', function () {
 
     const began = performance.now();
     await bench.service.stop();
-    assert.ok(performance.now() - began < 1000);
+    assert.ok(performance.now() - began < SOON_MS);
 
-    const outcome = await within('the answer', 1000, waiting);
+    const outcome = await within('the answer', 10_000, waiting);
     assert.equal(outcome.error, `${NAME}.Error.Failed`);
     assert.match(outcome.message ?? '', /xen-audiod stops/);
     assert.equal(bench.api.listeners, 0);
     await assert.rejects(works());
   });
 
-  it('stops within a second while the bus hangs, and while there is none', async () => {
+  it('stops soon while the bus hangs, and while there is none', async () => {
     const absent = new DbusBench();
     await absent.service.start();
     await absent.stop();
@@ -162,7 +163,7 @@ describe('the D-Bus service and its bus', function () {
     const began = performance.now();
     await bench.service.stop();
 
-    assert.ok(performance.now() - began < 1000);
+    assert.ok(performance.now() - began < SOON_MS);
     bench.bus.signal('SIGCONT');
   });
 });

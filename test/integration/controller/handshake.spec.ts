@@ -65,7 +65,7 @@ describe('the handshake, over libxenstore and the emulated Xen', () => {
     await emulator.createDomain(GUEST);
     dom0 = await emulator.openXenstore('dom0');
     guest = await emulator.openXenstore('guest');
-    toolstack = new Toolstack(dom0);
+    toolstack = new Toolstack(dom0, undefined, true);
     process.env['XENSTORED_PATH'] = emulator.xenstorePath('dom0');
     [pulse, log, capture] = [new FakePulse(), new FakeLog(), 'ask'];
     await startController();

@@ -99,8 +99,9 @@ describe('xen-audiod as a service', () => {
     await startXen();
     startNotifying({ WATCHDOG_USEC: '200000' });
     await tells('WATCHDOG=1');
+    const first = systemd.texts.filter((text) => text === 'WATCHDOG=1').length;
     const since = performance.now();
-    await tells('WATCHDOG=1', 11);
+    await tells('WATCHDOG=1', first + 10);
     const passedMs = performance.now() - since;
     assert.ok(passedMs > 800, `10 signs in ${passedMs} ms`);
     await daemon?.stop();

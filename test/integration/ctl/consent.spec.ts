@@ -126,7 +126,7 @@ describe('xen-audio-consent', function () {
   });
 
   it('closes the question at the deadline, without an answer', async () => {
-    daemon.requestCapture(work, inSeconds(2));
+    daemon.requestCapture(work, inSeconds(5));
     await displayed(1);
 
     await displayed(0);

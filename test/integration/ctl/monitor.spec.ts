@@ -75,7 +75,7 @@ describe('xen-audioctl monitor', function () {
   it('shows guests, and redraws what changes', async () => {
     await inTerminal([80, 24], async (terminal) => {
       await shows(terminal, /^GUEST .*\nwork +connected +#{11}\. +80 % +- +0 +on request/);
-      assert.equal(daemon.levels, 1);
+      await waitFor('levels to be asked for', () => daemon.levels === 1);
 
       daemon.change(stream, { Level: 0.1, Underruns: 7n });
       daemon.change(work, { LatencyUsec: 5_500n, Mute: true });

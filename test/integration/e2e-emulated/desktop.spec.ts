@@ -19,7 +19,7 @@ import { Random } from '../../lib/random.js';
 import { waitFor } from '../../lib/wait.js';
 
 const TEST_MS = 120_000;
-const NOISE_SECONDS = 100;
+const NOISE_SECONDS = 200;
 /** Time to listen before the first sound. */
 const LEAD_IN_SECONDS = 2;
 /** A quarter of a second. */

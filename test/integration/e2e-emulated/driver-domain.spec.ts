@@ -84,6 +84,7 @@ describe('end to end: a driver domain', function () {
     await desktop.ctl('volume', String(domid), '50');
     await host.removeCard(guest);
     await cardsToGo();
+    await waitFor('the daemon to forget it', async () => (await listed()).length === 0);
 
     for (const path of [`/local/domain/${domid}/name`, `/local/domain/${domid}/vm`]) {
       await host.xen.store.setPerms(path, ['n0', `r${domid}`, `r${host.xen.backendDomid}`]);

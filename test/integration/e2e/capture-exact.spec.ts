@@ -9,7 +9,7 @@ import type { StreamFormat } from '../../lib/pulse.js';
 import { FULL, IN_LAB } from '../../lib/scale.js';
 
 const MUSIC_SECONDS = 60;
-const SECONDS = IN_LAB && !FULL ? 20 : MUSIC_SECONDS;
+const SECONDS = FULL ? MUSIC_SECONDS : 30;
 
 const formats: StreamFormat[] = [44_100, 48_000].flatMap((rate) =>
   [2, 1].map((channels) => ({ format: 's16le', rate, channels })),

@@ -6,8 +6,8 @@ import { countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
 import { probeLatency, quantile } from '../../lib/e2e-probe.js';
 
 /** Measured without a gap; a machine that stalls has some with one, which say nothing. */
-const DRAINS = 5;
-const DRAINS_MAX = 15;
+const DRAINS = 3;
+const DRAINS_MAX = 9;
 /** The recording's timing is exact to about this. */
 const EARLIEST_USEC = -3000;
 const LATEST_USEC = 60_000;

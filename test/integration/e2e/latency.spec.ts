@@ -8,7 +8,7 @@ import { latencyErrors, probeLatency, quantile } from '../../lib/e2e-probe.js';
 import { noise } from '../../lib/e2e-signals.js';
 import { FULL, IN_LAB } from '../../lib/scale.js';
 
-const SECONDS = IN_LAB && !FULL ? 10 : 60;
+const SECONDS = FULL ? 60 : 20;
 const IMPULSES = 40;
 const TOLERANCE_USEC = 5000;
 const GUEST_BUFFER_MS = 20;

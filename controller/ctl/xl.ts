@@ -13,8 +13,8 @@ export type XlCommand = Extract<Command, { name: 'save' | 'restore' | 'migrate' 
 export const isXlCommand = (command: Command): command is XlCommand =>
   command.name === 'save' || command.name === 'restore' || command.name === 'migrate';
 
-/** A suspend ends by itself after five minutes; xl may take longer. */
-const RENEW_MS = 60_000;
+/** A suspend ends by itself after five minutes, and a daemon that was started anew knows of none; xl may take longer. */
+const RENEW_MS = 1_000;
 const LOOK_MS = 200;
 /** Of shells: a program that a signal has ended. */
 const SIGNAL_STATUS = 128;
@@ -43,9 +43,16 @@ const suspend = async (
   // By the number of the domain from now on: a guest that has moved on this host keeps its name.
   const domid = String((await (await client.guest(guest)).properties()).domid);
   await client.suspend('PrepareSuspend', domid);
+  let isRenewing = false;
   const renewal = setInterval(() => {
-    // Whatever it is: xl goes on, and what it says in the end counts.
-    client.suspend('PrepareSuspend', domid).catch(() => undefined);
+    if (isRenewing) return;
+    isRenewing = true;
+    client
+      .suspend('PrepareSuspend', domid)
+      .catch(() => undefined) // whatever it is: xl goes on, and what it says in the end counts
+      .finally(() => {
+        isRenewing = false;
+      });
   }, RENEW_MS);
   try {
     return await run([name, ...options, domid, operand]);

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { PrivateBus } from '../../host/private-bus.js';
 import { FakeAudioService } from '../../lib/fake-audio-service.js';
 import { OwnedProcess, runCommand, type CommandResult } from '../../lib/process.js';
+import { waitFor } from '../../lib/wait.js';
 import { XlStandIn } from '../../lib/xl-stand-in.js';
 
 const MAIN = fileURLToPath(new URL('../../../controller/ctl/main.js', import.meta.url));
@@ -215,6 +216,16 @@ describe('xen-audioctl', function () {
         assert.deepEqual([code, stdout, stderr], [status, `xl: ${called}\n`, '']);
         assert.deepEqual(daemon.calls.slice(-2), ['PrepareSuspend 1', 'FinishSuspend 1']);
       }
+    });
+
+    it('disconnects the cards again for a daemon that has forgotten, as long as xl runs', async () => {
+      const saving = runs('save work a.img', { XEN_AUDIO_BUS: bus.address });
+      await xl.called();
+      const prepared = daemon.calls.length;
+      await waitFor('the next time', () => daemon.calls[prepared] === 'PrepareSuspend 1');
+      xl.end(0);
+      assert.equal((await saving).code, 0);
+      assert.equal(daemon.calls.at(-1), 'FinishSuspend 1');
     });
 
     it('is content when the guest has gone', async () => {

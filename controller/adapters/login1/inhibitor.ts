@@ -19,6 +19,16 @@ export interface Inhibitor {
  * systemd's keeps it, as long as a program that reads our pipe to its end: the lock goes when we go, however we end.
  */
 export const takeInhibitor = (log: LogPort): Inhibitor => {
+  try {
+    return hold(log);
+  } catch (error) {
+    log.debug(TOPIC, `sleep will not wait for the guests' streams to pause: ${PROGRAM}: ${messageOf(error)}`);
+    return { release: () => Promise.resolve() };
+  }
+};
+
+/** @throws Error when there is no memory or descriptor for a program */
+const hold = (log: LogPort): Inhibitor => {
   const args = [
     '--what=sleep',
     '--mode=delay',

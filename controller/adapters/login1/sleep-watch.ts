@@ -3,7 +3,7 @@ import type { LogPort } from '../../device/ports.js';
 import { messageOf } from '../../util/errors.js';
 import { SerialQueue } from '../../util/queue.js';
 import { withTimeout } from '../../util/timeout.js';
-import type { BusConnection } from '../dbus/bus-connection.js';
+import { BUS_NAME, type BusConnection } from '../dbus/bus-connection.js';
 import type { IncomingMessage } from '../dbus/wire/message.js';
 import type { Inhibitor } from './inhibitor.js';
 
@@ -49,7 +49,11 @@ export class SleepWatch {
           's',
           `type='signal',sender='${LOGIN}',path='${PATH}',member='PrepareForSleep'`,
         );
-        await bus.callBus('AddMatch', 's', `type='signal',member='NameOwnerChanged',arg0='${LOGIN}'`);
+        await bus.callBus(
+          'AddMatch',
+          's',
+          `type='signal',sender='${BUS_NAME}',member='NameOwnerChanged',arg0='${LOGIN}'`,
+        );
         await this.#follow(
           (await bus.askBus('NameHasOwner', 's', LOGIN)) === 'true' ? await ownerOf(bus) : '',
         );
@@ -68,10 +72,11 @@ export class SleepWatch {
   /** A signal of the bus, or of anybody on it. Never throws. */
   signal(message: IncomingMessage): void {
     const { member, path, signature, sender } = message;
-    if (member === 'NameOwnerChanged' && signature === 'sss') {
+    if (!message.complete) return; // neither the bus nor logind sends so much
+    if (member === 'NameOwnerChanged' && signature === 'sss' && sender === BUS_NAME) {
       const [name, , owner] = message.body().map(String);
       if (name === LOGIN) void this.#queue.run(() => this.#follow(owner ?? ''));
-    } else if (member === 'PrepareForSleep' && path === PATH && signature === 'b' && message.complete) {
+    } else if (member === 'PrepareForSleep' && path === PATH && signature === 'b') {
       if (message.interface !== MANAGER || sender === undefined) return;
       const before = message.body()[0] === true;
       void this.#queue.run(async () => {

@@ -19,6 +19,8 @@ import { CommandError, Status } from './status.js';
 import { isXlCommand, runXl } from './xl.js';
 
 const { stdin, stdout, stderr } = process;
+/** Ends the process, when everything is written. */
+let leave = (status: number): void => process.exit(status);
 
 const complain = (error: unknown): void => {
   for (const line of messageOf(error).split('\n')) stderr.write(`xen-audioctl: ${printable(line)}\n`);
@@ -71,6 +73,7 @@ const run = async ({ command, json, bus, timeoutMs }: Invocation & { kind: 'comm
   if (command.name === 'doctor') {
     // What it looks at needs libraries that the other commands do not.
     const { runDoctor } = await import('../doctor/doctor.js');
+    ({ exitNow: leave } = await import('../adapters/system/exit.js')); // it may wait for xenstored in vain
     showReport(await runDoctor({ role: command.role }), printer);
     return Status.ok;
   }
@@ -105,4 +108,6 @@ const main = async (): Promise<number> => {
 stdout.on('error', () => process.exit(Status.ok));
 const status = await main();
 // Not before everything is written, and whatever else still waits.
-stdout.write('', () => process.exit(status));
+stdout.write('', () => {
+  leave(status);
+});

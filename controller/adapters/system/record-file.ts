@@ -27,24 +27,17 @@ export class RecordFile {
     private readonly log: LogPort,
   ) {}
 
-  /** Reads the file. One that makes no sense is moved aside, so that nothing of it is lost. */
+  /** Reads the file. One that cannot be read, or makes no sense, is moved aside, so that nothing of it is lost. */
   async start(): Promise<void> {
-    let text: string;
     try {
-      text = await readFile(this.path, 'utf8');
-    } catch (error) {
-      if (!isAbsent(error))
-        this.log.error(TOPIC, `${this.path}: cannot be read: ${messageOf(error)}: starting without`);
-      return;
-    }
-    try {
-      const records = GuestRecords.parse(JSON.parse(text));
+      const records = GuestRecords.parse(JSON.parse(await readFile(this.path, 'utf8')));
       for (const [uuid, record] of Object.entries(records)) this.#records.set(uuid, record);
     } catch (error) {
+      if (isAbsent(error)) return;
       const aside = `${this.path}.broken`;
       this.log.error(
         TOPIC,
-        `${this.path}: not the records of guests (${messageOf(error).replaceAll(/\s+/g, ' ')}): kept as ${aside}, ` +
+        `${this.path}: the records of guests cannot be read (${messageOf(error).replaceAll(/\s+/g, ' ')}): kept as ${aside}, ` +
           'volume and leave to record begin anew as policy says',
       );
       await rename(this.path, aside).catch(() => undefined);

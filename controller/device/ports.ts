@@ -80,8 +80,11 @@ export interface PulsePort {
   loadModule(name: string, argument: string): Promise<PulseModule>;
   /** Unloads a module and makes sure it is gone; no error when it has gone before. */
   unloadModule(module: PulseModule): Promise<void>;
-  /** Calls `listener` when the server came (back) or went; loaded modules must then be read again. */
-  onChange(listener: () => void): void;
+  /**
+   * Calls `listener` when the server came (back) or went; loaded modules must then be read again. The returned function
+   * ends that.
+   */
+  onChange(listener: () => void): () => void;
 }
 
 /** Time, replaceable in tests. */

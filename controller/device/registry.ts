@@ -23,6 +23,7 @@ export class DeviceRegistry {
   readonly #devices = new Map<string, BackendDevice>();
   readonly #context: DeviceContext;
   #watches: Watch[] = [];
+  #unsubscribe: () => void = () => undefined;
   #scanning: Promise<void> | undefined;
   #scanAgain = false;
   #stopped = false;
@@ -34,6 +35,7 @@ export class DeviceRegistry {
       streamsElsewhere: (id) => this.#streamsElsewhere(id),
       onForgotten: (id) => {
         this.#devices.delete(deviceKey(id));
+        context.guests.changed(); // somebody may wait for what its domain had open
       },
     };
   }
@@ -44,7 +46,7 @@ export class DeviceRegistry {
     await this.#scan();
     await this.#unloadStrays();
     await this.#removeStrayControl();
-    pulse.onChange(() => {
+    this.#unsubscribe = pulse.onChange(() => {
       this.#serverChanged();
     });
     this.#watches = [
@@ -78,6 +80,7 @@ export class DeviceRegistry {
   /** Lets go of all devices; running streams play on. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#unsubscribe();
     for (const watch of this.#watches) await watch.remove();
     await this.#scanning;
     await Promise.all([...this.#devices.values()].map((device) => device.stop()));
@@ -102,7 +105,6 @@ export class DeviceRegistry {
   }
 
   #serverChanged(): void {
-    if (this.#stopped) return; // the sound server outlives us, and its modules are another's
     for (const device of this.#devices.values()) device.serverChanged();
     this.#unloadStrays().catch((error: unknown) => {
       if (!hasCode(error, 'pulse-down')) this.#context.log.warning(TOPIC, messageOf(error));

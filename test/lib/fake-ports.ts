@@ -257,7 +257,7 @@ export class FakePulse implements PulsePort {
   readonly sourceNames = ['mic', 'headset.mic'];
   /** Makes the next loads fail: called with the argument, returns what to throw. */
   failLoad: ((argument: string) => Error | undefined) | undefined;
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
   #nextIndex = 10;
 
   modules(): Promise<PulseModule[]> {
@@ -288,8 +288,11 @@ export class FakePulse implements PulsePort {
     return this.isUp ? Promise.resolve() : Promise.reject(down());
   }
 
-  onChange(listener: () => void): void {
-    this.#listeners.push(listener);
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
   }
 
   /** The server dies, and its modules with it. */

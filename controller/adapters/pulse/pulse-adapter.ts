@@ -33,7 +33,7 @@ export interface PulseAdapterOptions {
 export class PulseAdapter implements PulsePort {
   readonly #queue = new SerialQueue();
   readonly #backoff = new Backoff(RETRY_BASE_MS, RETRY_CEILING_MS);
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
   #context: PulseAudio | undefined;
   #stopped = false;
   #reported: 'nothing' | 'up' | 'down' = 'nothing';
@@ -62,8 +62,11 @@ export class PulseAdapter implements PulsePort {
     this.#dropContext();
   }
 
-  onChange(listener: () => void): void {
-    this.#listeners.push(listener);
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
   }
 
   modules(): Promise<PulseModule[]> {

@@ -170,7 +170,7 @@ export class ServerConnection implements PulsePort {
   /** The next load is refused; the next call is done, but its answer lost with the connection. */
   refuseNext = false;
   loseNext = false;
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
   #up: boolean;
   #changedMs = 0;
 
@@ -224,8 +224,9 @@ export class ServerConnection implements PulsePort {
     });
   }
 
-  onChange(listener: () => void): void {
-    this.#listeners.push(listener);
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   #call<T>(job: () => T): Promise<T> {

@@ -10,7 +10,7 @@ import type { GuestPolicy } from './policy/evaluate.js';
 import type { GuestIdentity } from './policy/match.js';
 import { AutoAttach } from './toolstack/auto-attach.js';
 import { Toolstack } from './toolstack/toolstack.js';
-import { XenAudioError } from './util/errors.js';
+import { messageOf, XenAudioError } from './util/errors.js';
 import { quoted } from './util/text.js';
 
 /** What a session works with, and what outlives it. */
@@ -36,6 +36,7 @@ export class Session {
     readonly cards: DeviceRegistry,
     readonly toolstack: ToolstackPort,
     private readonly attaching: AutoAttach,
+    private readonly log: LogPort,
   ) {}
 
   /**
@@ -60,6 +61,7 @@ export class Session {
         policyOf,
         events: service,
         levels: service.levels,
+        suspendedDomidOf: (id) => service.suspendedDomidOf(id),
       });
       const cards = new DeviceRegistry({ ownDomid, config, xenstore, pulse, clock, log, guests });
       stops.push(() => cards.stop());
@@ -74,12 +76,12 @@ export class Session {
       stops.push(() => attaching.stop());
       stops.push(() => toolstack.close()); // before that, which waits for what it has begun
       await attaching.start();
-      const session = new Session(ownDomid, guests, cards, toolstack, attaching);
+      const session = new Session(ownDomid, guests, cards, toolstack, attaching, log);
       session.#stops.push(...stops);
       log.info(TOPIC, `serving vsnd devices of domain ${ownDomid}`);
       return session;
     } catch (error) {
-      for (const stop of stops.reverse()) await stop();
+      await stopAll(stops, log);
       throw error;
     }
   }
@@ -92,9 +94,20 @@ export class Session {
 
   /** In reverse order of start. */
   async stop(): Promise<void> {
-    for (let stop = this.#stops.pop(); stop !== undefined; stop = this.#stops.pop()) await stop();
+    await stopAll(this.#stops, this.log);
   }
 }
+
+/** In reverse order; what fails leaves the others to be stopped. */
+const stopAll = async (stops: (() => Promise<void>)[], log: LogPort): Promise<void> => {
+  for (let stop = stops.pop(); stop !== undefined; stop = stops.pop()) {
+    try {
+      await stop();
+    } catch (error) {
+      log.debug(TOPIC, `while stopping: ${messageOf(error)}`);
+    }
+  }
+};
 
 const readOwnDomid = async (xenstore: XenstorePort): Promise<number> => {
   const text = await xenstore.read('domid');

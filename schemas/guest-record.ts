@@ -10,9 +10,12 @@ export const Volume = z.number().int().min(0).max(VOLUME_MAX);
 
 const deviceName = z.string().regex(/^[A-Za-z0-9._:-]{1,128}$/);
 
-/** Leave to record that was given by hand: until a moment (milliseconds of CLOCK_REALTIME), or else. */
+/**
+ * Leave to record that was given by hand: until a moment (milliseconds of CLOCK_REALTIME), or else. `once-begun`: for the
+ * recording that has begun.
+ */
 export const CaptureLeave = z.union([
-  z.enum(['once', 'always', 'never']),
+  z.enum(['once', 'once-begun', 'always', 'never']),
   z.strictObject({ untilMs: z.number().int().min(0) }),
 ]);
 export type CaptureLeave = z.infer<typeof CaptureLeave>;

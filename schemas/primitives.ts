@@ -22,8 +22,6 @@ export const decimal = (what: string, min: number, max: number): z.ZodType<numbe
 export const DomId = decimal('domid', 0, 0x7fef);
 /** Index of a card in its guest. */
 export const DevId = decimal('devid', 0, 0xffff);
-/** Index of a PCM device in its card, or of a stream in its PCM device. */
-export const SubIndex = decimal('index', 0, 0xff);
 /** Grant reference; sndif reserves 0 for "none". */
 export const GrantRef = decimal('grant reference', 1, U32_MAX);
 /** Event channel port; the bound is that of Xen's FIFO ABI. */

@@ -61,15 +61,27 @@ const LET_GO_TIMEOUT_MS = 5_000;
 /** A suspend that nobody ends is over then. */
 const SUSPEND_TIMEOUT_MS = 300_000;
 
+/** A guest that somebody is suspending, or has. */
+interface Suspend {
+  readonly domid: number;
+  /** Ends what ends it when nobody does. */
+  readonly cancel: () => void;
+}
+
 /** The daemon's offer to the outside, over what it has inside. */
 export class AudioService implements AudioApi, ApiEvents {
-  /** Ends the suspends that nobody ended, by guest. */
-  readonly #suspends = new Map<string, () => void>();
+  /** By guest. */
+  readonly #suspends = new Map<string, Suspend>();
 
   readonly #listeners = new Set<ApiEvents>();
   #levels = false;
 
   constructor(private readonly context: AudioServiceContext) {}
+
+  /** The domain of a guest that is being suspended. */
+  suspendedDomidOf(guestId: string): number | undefined {
+    return this.#suspends.get(guestId)?.domid;
+  }
 
   /** Whether anybody wants levels. */
   get levels(): boolean {
@@ -117,16 +129,20 @@ export class AudioService implements AudioApi, ApiEvents {
     const { id, domid, name } = this.findGuest(text);
     const { guests, cards } = this.#session();
     const { clock } = this.context;
-    this.#suspend(id, domid, true);
-    this.#suspends.get(id)?.();
+    const before = this.#suspends.get(id);
+    const isRenewal = before?.domid === domid;
+    before?.cancel();
     const cancel = clock.after(SUSPEND_TIMEOUT_MS, () => {
-      this.#suspend(id, domid, false);
+      this.#endSuspend(id, suspend);
     });
-    this.#suspends.set(id, cancel);
+    const suspend: Suspend = { domid, cancel };
+    this.#suspends.set(id, suspend);
+    this.#setSuspended(id, domid, true);
     if (await guests.until(() => cards.isDisconnected(domid), DISCONNECT_TIMEOUT_MS)) {
       // Who suspends a guest before it has closed its event channels risks that guest's sound and no more, so that a
       // guest cannot keep itself from being suspended.
       if (await guests.until(() => cards.hasGuestLetGo(domid), LET_GO_TIMEOUT_MS)) return;
+      if (isRenewal) return; // it has been said
       this.context.log.warning(
         TOPIC,
         () =>
@@ -136,7 +152,7 @@ export class AudioService implements AudioApi, ApiEvents {
       );
       return;
     }
-    this.#suspend(id, domid, false);
+    this.#endSuspend(id, suspend);
     throw new ApiError(
       'Timeout',
       `${name}: not all of its cards let go within ${DISCONNECT_TIMEOUT_MS / 1000} s, so they stay connected: ` +
@@ -146,7 +162,9 @@ export class AudioService implements AudioApi, ApiEvents {
 
   finishSuspend(text: string): Promise<void> {
     const { id, domid } = this.findGuest(text);
-    this.#suspend(id, domid, false);
+    const suspend = this.#suspends.get(id);
+    if (suspend === undefined) this.#setSuspended(id, domid, false);
+    else this.#endSuspend(id, suspend);
     return Promise.resolve();
   }
 
@@ -210,18 +228,23 @@ export class AudioService implements AudioApi, ApiEvents {
 
   /** No timer of its runs afterwards. */
   stop(): Promise<void> {
-    for (const cancel of this.#suspends.values()) cancel();
+    for (const { cancel } of this.#suspends.values()) cancel();
     this.#suspends.clear();
     return Promise.resolve();
   }
 
-  #suspend(id: string, domid: number, suspended: boolean): void {
+  /** Unless another has been prepared since. */
+  #endSuspend(id: string, suspend: Suspend): void {
+    if (this.#suspends.get(id) !== suspend) return;
+    suspend.cancel();
+    this.#suspends.delete(id);
+    this.#setSuspended(id, suspend.domid, false);
+  }
+
+  #setSuspended(id: string, domid: number, suspended: boolean): void {
     const session = this.context.session();
     session?.guests.byId(id)?.setSuspended(suspended);
     session?.cards.lookAt(domid);
-    if (suspended) return;
-    this.#suspends.get(id)?.();
-    this.#suspends.delete(id);
   }
 
   #session(): Session {

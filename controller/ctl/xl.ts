@@ -13,7 +13,9 @@ export type XlCommand = Extract<Command, { name: 'save' | 'restore' | 'migrate' 
 export const isXlCommand = (command: Command): command is XlCommand =>
   command.name === 'save' || command.name === 'restore' || command.name === 'migrate';
 
-/** A suspend ends by itself after five minutes, and a daemon that was started anew knows of none; xl may take longer. */
+/** After that long a suspend is over, if nobody says that it goes on. */
+const SUSPEND_MINUTES = 5;
+/** A daemon that is started anew while xl runs knows of no suspend before it is told. */
 const RENEW_MS = 1_000;
 const LOOK_MS = 200;
 /** Of shells: a program that a signal has ended. */
@@ -34,15 +36,21 @@ export const runXl = async (
 ): Promise<number> =>
   command.name === 'restore'
     ? await restore(command, client, timeoutMs, warn)
-    : await suspend(command, client);
+    : await suspend(command, client, warn);
 
 const suspend = async (
   { name, guest, operand, options }: Extract<XlCommand, { name: 'save' | 'migrate' }>,
   client: AudioClient,
+  warn: (text: string) => void,
 ): Promise<number> => {
   // By the number of the domain from now on: a guest that has moved on this host keeps its name.
   const domid = String((await (await client.guest(guest)).properties()).domid);
-  await client.suspend('PrepareSuspend', domid);
+  try {
+    await client.suspend('PrepareSuspend', domid);
+  } catch (error) {
+    await finish(client, domid).catch(() => undefined); // which may have begun
+    throw error;
+  }
   let isRenewing = false;
   const renewal = setInterval(() => {
     if (isRenewing) return;
@@ -58,7 +66,11 @@ const suspend = async (
     return await run([name, ...options, domid, operand]);
   } finally {
     clearInterval(renewal);
-    await finish(client, domid);
+    await finish(client, domid).catch((error: unknown) => {
+      warn(
+        `the suspend is not ended, so the guest's sound may be late by ${SUSPEND_MINUTES} minutes: ${messageOf(error)}`,
+      );
+    });
   }
 };
 

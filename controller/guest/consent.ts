@@ -23,7 +23,8 @@ export const decideConsent = ({ policy, leave, nowMs }: ConsentFacts): ConsentDe
   if (policy === 'deny') return { allowed: false, reason: 'policy says deny' };
   if (leave === 'never') return { allowed: false, reason: 'it was denied by hand' };
   if (leave === 'always') return { allowed: true, reason: 'it was allowed by hand, always' };
-  if (leave === 'once') return { allowed: true, reason: 'it was allowed by hand, once' };
+  if (leave === 'once' || leave === 'once-begun')
+    return { allowed: true, reason: 'it was allowed by hand, once' };
   if (leave !== undefined && nowMs < leave.untilMs)
     return { allowed: true, reason: 'it was allowed by hand, for a time' };
   return policy === 'allow'
@@ -44,6 +45,10 @@ export const effectivePolicy = (policy: CapturePolicy, leave: CaptureLeave | und
 export const leaveAfterDenial = (policy: CapturePolicy): CaptureLeave | undefined =>
   policy === 'allow' ? 'never' : undefined;
 
+/** What leave is when a recording has begun: a controller that is started anew must know which one it was for. */
+export const leaveAfterBeginning = (leave: CaptureLeave | undefined): CaptureLeave | undefined =>
+  leave === 'once' ? 'once-begun' : leave;
+
 /** What is left of leave when a recording has ended. */
 export const leaveAfterRecording = (leave: CaptureLeave | undefined): CaptureLeave | undefined =>
-  leave === 'once' ? undefined : leave;
+  leave === 'once-begun' ? undefined : leave;

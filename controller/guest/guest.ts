@@ -23,10 +23,18 @@ export interface GuestContext extends StreamControlContext {
   onCaptureAsked(guest: Guest, deadlineUsec: bigint): void;
   /** What is to be kept of it is another than before. */
   onRecord(guest: Guest, record: GuestRecord): void;
+  /** The policy in force, for a guest. */
+  policyOf(identity: GuestIdentity): GuestPolicy;
 }
 
 /** How the connection of a card is, as its device sees it. */
 export type CardState = 'connecting' | 'connected' | 'refused';
+
+/** A card of a guest. */
+interface GuestCard {
+  readonly domid: number;
+  readonly state: CardState;
+}
 
 /** A connected stream of a guest. */
 interface GuestStream {
@@ -41,6 +49,8 @@ interface GuestStream {
 const TOPIC = 'guest';
 /** A module takes leave away within a few milliseconds. */
 const REVOKE_TIMEOUT_MS = 2_000;
+/** All running streams of a guest are adopted in much less. */
+const ADOPTION_MS = 1_000;
 const LINES_BURST = 10;
 const LINES_PER_SECOND = 0.5;
 
@@ -49,7 +59,8 @@ const LINES_PER_SECOND = 0.5;
  * what was said by hand and what the modules report go in; nodes of the streams' control directories come out.
  */
 export class Guest {
-  readonly #cards = new Map<string, CardState>();
+  /** In the order in which they came. */
+  readonly #cards = new Map<string, GuestCard>();
   readonly #streams = new Map<string, GuestStream>();
   readonly #mixer: Mixer;
   readonly #microphone: Microphone;
@@ -57,10 +68,9 @@ export class Guest {
   readonly #lines = new RateLimit(LINES_BURST, LINES_PER_SECOND);
   #unsaid = 0;
   #identity: GuestIdentity;
-  #domid = 0;
   #policy: GuestPolicy;
   #record: GuestRecord;
-  #suspendedDomid: number | undefined;
+  #cancelAdoption: () => void = () => undefined;
   #levels: boolean;
   #saidAllowed: boolean | undefined;
 
@@ -69,10 +79,12 @@ export class Guest {
     /** See `GuestState.id`. */
     readonly id: string,
     identity: GuestIdentity,
-    policy: GuestPolicy,
     record: GuestRecord,
     levels: boolean,
+    /** The domain whose cards shall stay disconnected. */
+    private suspendedDomid: number | undefined,
   ) {
+    const policy = context.policyOf(identity);
     this.#levels = levels;
     this.#identity = identity;
     this.#policy = policy;
@@ -109,35 +121,44 @@ export class Guest {
 
   // ---- cards ----
 
-  /** A card of the guest is there, and how it is connected; the domain of the last one is the guest's. */
+  /** A card of the guest is there, and how it is connected. */
   card(id: DeviceId, identity: GuestIdentity, state: CardState): void {
-    const isNew = !this.#cards.has(deviceKey(id));
-    if (!isNew && this.#cards.get(deviceKey(id)) === state) return;
-    if (isNew) {
-      this.#identity = identity;
-      this.#domid = id.domid;
-      if (this.#suspendedDomid !== undefined && this.#suspendedDomid !== id.domid)
-        this.#suspendedDomid = undefined;
-    }
-    this.#cards.set(deviceKey(id), state);
+    const known = this.#cards.get(deviceKey(id));
+    if (known?.state === state) return;
+    if (known === undefined) this.#came(id, identity);
+    this.#cards.set(deviceKey(id), { domid: id.domid, state });
     this.context.onChange();
+  }
+
+  #came({ domid }: DeviceId, identity: GuestIdentity): void {
+    if (this.suspendedDomid !== domid) this.suspendedDomid = undefined;
+    const isRenamed = identity.xenName !== this.#identity.xenName;
+    this.#identity = identity;
+    if (isRenamed) this.#run(this.changePolicy(this.context.policyOf(identity)));
   }
 
   cardGone(id: DeviceId): void {
     if (this.#cards.delete(deviceKey(id))) this.context.onChange();
-    if (this.isGone) this.#microphone.stop();
+    if (!this.isGone) return;
+    this.#cancelAdoption();
+    this.#microphone.stop();
   }
 
   // ---- suspend ----
 
   /** Whether the cards of a domain shall stay disconnected. */
   isSuspended(domid: number): boolean {
-    return this.#suspendedDomid === domid;
+    return this.suspendedDomid === domid;
   }
 
   setSuspended(suspended: boolean): void {
-    this.#suspendedDomid = suspended ? this.#domid : undefined;
+    this.suspendedDomid = suspended ? this.#domid : undefined;
     this.context.onChange();
+  }
+
+  /** That of the card which came last: a guest that is restored or moves here has its old cards a little longer. */
+  get #domid(): number {
+    return [...this.#cards.values()].at(-1)?.domid ?? 0;
   }
 
   // ---- streams ----
@@ -158,6 +179,7 @@ export class Guest {
     await this.#tell(stream);
     this.#sayConsent(true);
     this.#microphone.watchLeave();
+    if (direction === 'capture') this.#adoptRequest(stream);
     await control.listen();
     this.context.onChange();
   }
@@ -201,7 +223,7 @@ export class Guest {
   }
 
   /** @throws ApiError PolicyDenied */
-  async allowCapture(leave: Exclude<CaptureLeave, 'never'>): Promise<void> {
+  async allowCapture(leave: Exclude<CaptureLeave, 'never' | 'once-begun'>): Promise<void> {
     if (this.#policy.capture === 'deny') {
       throw new ApiError(
         'PolicyDenied',
@@ -209,6 +231,7 @@ export class Guest {
       );
     }
     this.#microphone.allow(leave);
+    if (this.#any('capture', ({ requested }) => requested === true)) this.#microphone.requested();
     await this.#apply();
   }
 
@@ -266,8 +289,8 @@ export class Guest {
   }
 
   #cardState(): GuestState['state'] {
-    if (this.#suspendedDomid !== undefined) return 'suspended';
-    const states = [...this.#cards.values()];
+    if (this.suspendedDomid !== undefined) return 'suspended';
+    const states = [...this.#cards.values()].map(({ state }) => state);
     if (states.includes('connected')) return 'connected';
     return states.includes('refused') ? 'refused' : 'connecting';
   }
@@ -364,15 +387,26 @@ export class Guest {
     this.context.onChange();
   }
 
+  /** What has changed while no controller ran: a stream that is new says nothing of requests. */
+  #adoptRequest(stream: GuestStream): void {
+    const { requested } = stream.control.report;
+    if (requested === true) this.#requested(stream);
+    if (requested !== false) return;
+    this.#cancelAdoption();
+    this.#cancelAdoption = this.context.clock.after(ADOPTION_MS, () => {
+      this.#requestMayHaveEnded(true);
+    });
+  }
+
   #requested(stream: GuestStream): void {
+    const asks = this.#microphone.requested();
     if (this.#microphone.decision.allowed) return;
-    const until = this.#microphone.requested() ? ' until it is allowed' : '';
-    this.#info(stream, `asks to record and hears silence${until}`);
+    this.#info(stream, `asks to record and hears silence${asks ? ' until it is allowed' : ''}`);
   }
 
   #requestMayHaveEnded(was: boolean): void {
     if (!was || this.#any('capture', ({ requested }) => requested === true)) return;
-    if (this.#suspendedDomid !== undefined) return; // it is interrupted, and goes on under the same leave
+    if (this.suspendedDomid !== undefined) return; // it is interrupted, and goes on under the same leave
     if (this.#microphone.released()) this.#run(this.#apply());
   }
 
@@ -418,4 +452,4 @@ export class Guest {
   }
 }
 
-export const streamKey = (id: StreamId): string => `${id.domid}/${id.devid}/${id.pcm}/${id.stream}`;
+const streamKey = (id: StreamId): string => `${id.domid}/${id.devid}/${id.pcm}/${id.stream}`;

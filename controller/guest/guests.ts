@@ -23,6 +23,8 @@ export interface GuestsContext extends StreamControlContext {
   readonly levels: boolean;
   /** The policy in force, for a guest. */
   readonly policyOf: (identity: Pick<GuestIdentity, 'uuid' | 'xenName'>) => GuestPolicy;
+  /** The domain of a guest whose cards shall stay disconnected, from before there were these guests. */
+  readonly suspendedDomidOf: (id: string) => number | undefined;
 }
 
 /** All guests that have a card. A guest is its VM's UUID; one without is its domain. */
@@ -99,9 +101,9 @@ export class Guests {
       },
       key,
       identity,
-      this.context.policyOf(identity),
       identity.uuid === '' ? {} : records.read(identity.uuid),
       this.#levels,
+      this.context.suspendedDomidOf(key),
     );
     this.#guests.set(key, guest);
     return guest;

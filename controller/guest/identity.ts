@@ -5,6 +5,9 @@ import { guestPath } from '../xenbus/paths.js';
 import type { XenstoreReader } from '../device/ports.js';
 import { readIfAllowed } from '../device/read-if-allowed.js';
 
+/** What `xl migrate` adds to the name where a guest arrives, until it runs, and where it has left. */
+const MIGRATING = /--(?:incoming|migratedaway)$/;
+
 /** A guest as the toolstack wrote it: nothing here can be written by the guest. */
 export interface Guest extends GuestIdentity {
   /** Made fit for display. */
@@ -13,7 +16,7 @@ export interface Guest extends GuestIdentity {
 
 /** In a driver domain that dom0 does not let read names, a guest is its domid alone. */
 export const readGuest = async (reader: XenstoreReader, domid: number): Promise<Guest> => {
-  const xenName = (await readIfAllowed(reader, `${guestPath(domid)}/name`)) ?? '';
+  const xenName = ((await readIfAllowed(reader, `${guestPath(domid)}/name`)) ?? '').replace(MIGRATING, '');
   const name = displayName(xenName);
   const vm = (await readIfAllowed(reader, `${guestPath(domid)}/vm`)) ?? '';
   return {

@@ -4,6 +4,7 @@ import type { ClockPort } from '../device/ports.js';
 import {
   decideConsent,
   effectivePolicy,
+  leaveAfterBeginning,
   leaveAfterDenial,
   leaveAfterRecording,
   type CapturePolicy,
@@ -27,8 +28,10 @@ const nothing = (): void => undefined;
 
 /** Whether a guest may record: policy, the leave it was given by hand, and the question that waits for an answer. */
 export class Microphone {
-  /** The last question: until when, and whether it still waits. */
+  /** The last question: until when, CLOCK_REALTIME, and whether it still waits. */
   #question = { untilMs: 0, waits: false };
+  /** Monotonic: when the next question may be put. */
+  #nextQuestionMs = 0;
   #cancelQuestion = nothing;
   #cancelLeaveTimer = nothing;
 
@@ -76,9 +79,13 @@ export class Microphone {
 
   /** The guest asks. Returns whether it is somebody's to answer. */
   requested(): boolean {
+    if (this.decision.allowed) {
+      const leave = leaveAfterBeginning(this.leave);
+      if (leave !== this.leave) this.#setLeave(leave);
+      return false;
+    }
     if (this.says !== 'ask') return false;
-    const nowMs = this.clock.wallMs();
-    if (nowMs >= this.#question.untilMs) this.#ask(nowMs + ASK_MS);
+    if (this.clock.nowMs() >= this.#nextQuestionMs) this.#ask();
     return true;
   }
 
@@ -116,8 +123,10 @@ export class Microphone {
     this.events.onLeave(leave);
   }
 
-  #ask(untilMs: number): void {
+  #ask(): void {
     this.#cancelQuestion();
+    const untilMs = this.clock.wallMs() + ASK_MS;
+    this.#nextQuestionMs = this.clock.nowMs() + ASK_MS;
     this.#question = { untilMs, waits: true };
     this.#cancelQuestion = this.clock.after(ASK_MS, () => {
       this.#endQuestion();

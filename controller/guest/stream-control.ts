@@ -18,6 +18,8 @@ const TOPIC = 'stream';
 /** A guest starts and stops as often as it likes; we look at what comes of it this often. */
 const LOOKS_BURST = 20;
 const LOOKS_PER_SECOND = 12;
+/** After a look that failed. */
+const RETRY_MS = 1_000;
 
 /** The control directory of one stream: tells its module what shall be, and hears what is. */
 export class StreamControl {
@@ -29,6 +31,7 @@ export class StreamControl {
   #report: StreamReport = NOTHING_REPORTED;
   #watch: Watch | undefined;
   #lookAsked = false;
+  #lookFailed = false;
   #ended = false;
   readonly #complained = new Set<ReportNode>();
   #cancelTimer: () => void = () => undefined;
@@ -104,13 +107,13 @@ export class StreamControl {
   #askForLook(): void {
     if (this.#ended || this.#lookAsked) return;
     this.#lookAsked = true;
-    const { clock } = this.context;
-    const waitMs = this.#looks.take(clock.nowMs());
-    if (waitMs === 0) {
-      void this.#queue.run(() => this.#look());
-      return;
-    }
-    this.#cancelTimer = clock.after(waitMs, () => {
+    const waitMs = this.#looks.take(this.context.clock.nowMs());
+    if (waitMs === 0) void this.#queue.run(() => this.#look());
+    else this.#askLater(waitMs);
+  }
+
+  #askLater(waitMs: number): void {
+    this.#cancelTimer = this.context.clock.after(waitMs, () => {
       this.#lookAsked = false;
       this.#askForLook();
     });
@@ -125,11 +128,23 @@ export class StreamControl {
     const before = this.#report;
     try {
       await (all ? this.#readAll() : this.#read(nodes));
+      this.#lookFailed = false;
     } catch (error) {
-      if (!hasCode(error, 'xenstore-lost')) this.context.log.warning(TOPIC, messageOf(error));
+      if (this.#ended || hasCode(error, 'xenstore-lost')) return;
+      if (!this.#lookFailed) this.context.log.warning(TOPIC, `${this.label}: ${messageOf(error)}`);
+      this.#lookFailed = true;
+      this.#allUnread = true;
+      this.#askAgain();
       return;
     }
     if (!this.#ended) this.onReport(before);
+  }
+
+  /** What a look that failed has not heard may not change again. */
+  #askAgain(): void {
+    if (this.#lookAsked) return;
+    this.#lookAsked = true;
+    this.#askLater(RETRY_MS);
   }
 
   /** Asks for no node that is not there: a new stream has few. Returns the names of all that are, reports and others. */

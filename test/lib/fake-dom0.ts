@@ -41,6 +41,8 @@ export class FakeDom0 {
   changes = 0;
   /** What policy says of a guest, by its name; of all others nothing. */
   policies: Readonly<Record<string, Partial<GuestPolicy>>> = {};
+  /** What is kept of suspends from before the guests. */
+  suspendedDomidOf: (id: string) => number | undefined = () => undefined;
   guests: Guests;
   registry: DeviceRegistry;
 
@@ -160,6 +162,7 @@ export class FakeDom0 {
         write: (uuid, record) => records.set(uuid, record),
       },
       policyOf: ({ xenName }) => policyWith(this.policies[xenName] ?? {}),
+      suspendedDomidOf: (id) => this.suspendedDomidOf(id),
     });
   }
 }

@@ -19,4 +19,5 @@ export const guestsOf = (
     policyOf: () => policyWith(says()),
     events: { changed: () => undefined, captureRequested: () => undefined },
     levels: false,
+    suspendedDomidOf: () => undefined,
   });

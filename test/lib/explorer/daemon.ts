@@ -115,6 +115,7 @@ export class Daemon {
         write: (uuid, record) => records.set(uuid, record),
       },
       policyOf: () => POLICY,
+      suspendedDomidOf: () => undefined,
     });
     const pulse = this.pulse;
     return [

@@ -31,6 +31,7 @@ describe('AudioService: suspend', () => {
       manager: () => assert.fail('not asked for'),
       reload: () => assert.fail('not asked for'),
     });
+    host.suspendedDomidOf = (id) => service.suspendedDomidOf(id);
     await host.connectCard(7, { version: '2' });
   });
 
@@ -82,6 +83,9 @@ describe('AudioService: suspend', () => {
     assert.equal(call.done, true);
     await call.result;
     assert.equal(host.guest('guest7').state().state, 'suspended');
+    const again = prepare();
+    await host.clock.advance(5_000);
+    await again.result;
     assert.equal(host.log.matching(/guest7: suspended with event channels open/).length, 1);
   });
 
@@ -90,6 +94,31 @@ describe('AudioService: suspend', () => {
     assert.deepEqual([host.state(8), host.pulse.loaded.length, call.done], ['6', 2, false]);
     await letGo(8);
     assert.deepEqual([host.pulse.loaded.length, call.done], [1, true]);
+  });
+
+  it('holds over a connection to xenstore that was lost', async () => {
+    const call = prepare();
+    await letGo();
+    await call.result;
+    await host.restart();
+    assert.deepEqual([host.state(7), host.guest('guest7').state().state], ['6', 'suspended']);
+    await service.finishSuspend('guest7');
+    await settle();
+    assert.equal(host.state(7), '2');
+  });
+
+  it('is not ended by another that failed before it', async () => {
+    let unloaded = (): void => undefined;
+    host.pulse.unloadModule = () => new Promise<void>((resolve) => (unloaded = resolve));
+    const first = assert.rejects(service.prepareSuspend('guest7'), { code: 'Timeout' });
+    await host.clock.advance(9_000);
+    const second = prepare();
+    await host.clock.advance(1_000);
+    await first;
+    assert.equal(host.guest('guest7').state().state, 'suspended');
+    unloaded();
+    await letGo();
+    await second.result;
   });
 
   it("waits three seconds for Linux's driver", async () => {

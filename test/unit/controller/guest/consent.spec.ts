@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {
   decideConsent,
   effectivePolicy,
+  leaveAfterBeginning,
   leaveAfterDenial,
   leaveAfterRecording,
   type CapturePolicy,
@@ -21,6 +22,7 @@ describe('consent to record', () => {
     ['ask', undefined, false, 'ask'],
     ['ask', 'never', false, 'deny'],
     ['ask', 'once', true, 'ask'],
+    ['ask', 'once-begun', true, 'ask'],
     ['ask', 'always', true, 'allow'],
     ['ask', later, true, 'ask'],
     ['ask', over, false, 'ask'],
@@ -43,10 +45,15 @@ describe('consent to record', () => {
     );
   });
 
-  it('ends leave for once with the recording, and no other', () => {
+  it('ends leave for once with the recording it was for, and no other', () => {
+    const leaves = ['once', 'once-begun', 'always', 'never', later, undefined] as const;
     assert.deepEqual(
-      (['once', 'always', 'never', later, undefined] as const).map((leave) => leaveAfterRecording(leave)),
-      [undefined, 'always', 'never', later, undefined],
+      leaves.map((leave) => leaveAfterBeginning(leave)),
+      ['once-begun', 'once-begun', 'always', 'never', later, undefined],
+    );
+    assert.deepEqual(
+      leaves.map((leave) => leaveAfterRecording(leave)),
+      ['once', undefined, 'always', 'never', later, undefined],
     );
   });
 });

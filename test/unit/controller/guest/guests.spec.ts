@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { tryParseModargs } from '../../../../controller/sndif/modargs.js';
 import { XenAudioError } from '../../../../controller/util/errors.js';
-import { CAPTURE_STREAM, CONTROL, FakeDom0, frontend, HOLD_MS, UUID } from '../../../lib/fake-dom0.js';
+import {
+  backend,
+  CAPTURE_STREAM,
+  CONTROL,
+  FakeDom0,
+  frontend,
+  HOLD_MS,
+  UUID,
+} from '../../../lib/fake-dom0.js';
 import { settle } from '../../../lib/fake-ports.js';
 
 const PLAYBACK = `${CONTROL}/7/0/0/0`;
@@ -151,6 +159,56 @@ describe('Guests, for the cards of a registry', () => {
       await host.report(7, { requested: '0', active: '0' });
       assert.equal(host.mayRecord(7), '0');
       assert.deepEqual(record(), { capture: undefined });
+    });
+
+    it('ends leave for one recording that has ended while no controller ran, and no other', async () => {
+      await begin({ guest7: { capture: 'ask' }, guest8: { capture: 'ask' } });
+      await host.connectCaptureCard(7);
+      await host.connectCaptureCard(8);
+      for (const name of ['guest7', 'guest8']) await host.guest(name).allowCapture('once');
+      for (const domid of [7, 8]) await host.report(domid, { requested: '0' });
+      await host.report(7, { requested: '1' });
+      await host.restart();
+      await host.clock.advance(1_000);
+      assert.deepEqual([host.mayRecord(7), host.mayRecord(8)], ['1', '1'], 'one goes on, one has not begun');
+
+      await host.registry.stop();
+      await host.report(7, { requested: '0' });
+      await host.restart();
+      await host.clock.advance(1_000);
+      assert.deepEqual([host.mayRecord(7), host.mayRecord(8)], ['0', '1']);
+    });
+
+    it('counts what was asked before it was allowed as the one recording', async () => {
+      await begin({ guest7: { capture: 'ask' } });
+      await host.connectCaptureCard(7);
+      await host.report(7, { requested: '1' });
+      await host.guest('guest7').allowCapture('once');
+      await host.report(7, { requested: '0' });
+      assert.equal(host.mayRecord(7), '0');
+    });
+
+    it('asks anew, after a restart, for a guest that still asks', async () => {
+      await begin({ guest7: { capture: 'ask' } });
+      await host.connectCaptureCard(7);
+      await host.report(7, { requested: '1' });
+      await host.restart();
+      assert.equal(host.asked.length, 2);
+    });
+
+    it('hears later what it could not read', async () => {
+      await begin({ guest7: { capture: 'ask' } });
+      await host.connectCaptureCard(7);
+      const read = host.xenstore.read.bind(host.xenstore);
+      host.xenstore.read = (path) =>
+        path.startsWith(CONTROL) ? Promise.reject(new XenAudioError('xenstore', 'ENOMEM')) : read(path);
+      await host.report(7, { requested: '1' });
+      await host.clock.advance(5_000);
+      assert.deepEqual([host.asked.length, said(/guest7\/0: stream 0\/1: ENOMEM/)], [0, 1]);
+
+      host.xenstore.read = read;
+      await host.clock.advance(1_000);
+      assert.equal(host.asked.length, 1);
     });
 
     it('gives leave for a time, also over a restart', async () => {
@@ -376,7 +434,7 @@ describe('Guests, for the cards of a registry', () => {
       guest.setSuspended(true);
       host.registry.lookAt(7);
       await settle();
-      assert.equal(host.records.get(UUID)?.capture, 'once');
+      assert.equal(host.records.get(UUID)?.capture, 'once-begun');
 
       guest.setSuspended(false);
       host.xenstore.put(`${frontend(7)}/state`, '6');
@@ -388,6 +446,32 @@ describe('Guests, for the cards of a registry', () => {
       assert.equal(host.records.get(UUID)?.capture, undefined, 'it ends with the recording');
     });
 
+    it('holds the domain that a guest still has when the one that was to follow it goes', async () => {
+      await begin();
+      await host.connectCard(7);
+      host.addCard(9, 0, UUID);
+      await settle();
+      const [guest] = host.guests.all;
+      assert.equal(guest?.state().domid, 9);
+      guest.setSuspended(true);
+      host.xenstore.introduced.delete(9);
+      for (const path of [backend(9), frontend(9)]) host.xenstore.drop(path);
+      host.xenstore.fire('@releaseDomain');
+      await settle();
+      assert.equal(guest.state().domid, 7);
+      guest.setSuspended(true);
+      assert.deepEqual([guest.isSuspended(7), guest.isSuspended(9)], [true, false]);
+    });
+
+    it('goes on with another connection to xenstore', async () => {
+      await begin();
+      await host.connectCard(7, OURS);
+      const { id } = host.guest('guest7');
+      host.suspendedDomidOf = (guest) => (guest === id ? 7 : undefined);
+      await host.restart();
+      assert.deepEqual([host.guest('guest7').state().state, host.pulse.loaded.length], ['suspended', 0]);
+    });
+
     it('is over when the guest comes back as another domain', async () => {
       await begin();
       await host.connectCard(7);
@@ -397,6 +481,32 @@ describe('Guests, for the cards of a registry', () => {
 
       assert.deepEqual([host.state(9), host.guests.all.length], ['2', 1]);
       assert.equal(host.guests.all[0]?.state().domid, 9);
+    });
+  });
+
+  describe('a name', () => {
+    it('is that of the guest while it migrates', async () => {
+      await begin({ work: { volumeCap: 30_000 } });
+      host.addCard(7);
+      host.xenstore.put('/local/domain/7/name', 'work--incoming');
+      await settle();
+      assert.deepEqual(
+        host.guests.all.map(({ identity, policy }) => [identity.name, identity.xenName, policy.volumeCap]),
+        [['work', 'work', 30_000]],
+      );
+    });
+
+    it('that is new brings the policy of that name', async () => {
+      await begin({ other: { volumeCap: 30_000 } });
+      await host.connectCard(7);
+      host.addCard(9, 0, UUID);
+      host.xenstore.put('/local/domain/9/name', 'other');
+      await settle();
+      assert.deepEqual(
+        host.guests.all.map(({ identity, policy }) => [identity.name, policy.volumeCap]),
+        [['other', 30_000]],
+      );
+      assert.equal(node(`${PLAYBACK}/volume-cap`), '30000', 'also in streams that run');
     });
   });
 

@@ -8,13 +8,12 @@ import { paths } from '../lib/paths.js';
 import { OwnedProcess, type ProcessEnd } from '../lib/process.js';
 import { within } from '../lib/wait.js';
 import { XenstoreClient } from '../lib/xenstore-client.js';
-import { ControlResponse, Counts, type ControlRequest } from './control-protocol.js';
+import { ControlResponse, Counts, DOM0, type ControlRequest } from './control-protocol.js';
+
+export { DOM0 };
 
 const START_TIMEOUT_MS = 10_000;
 const CALL_TIMEOUT_MS = 5000;
-
-/** The name of dom0 among the domains' keys. */
-export const DOM0 = 'dom0';
 
 export interface EmulatorOptions {
   /** A directory that does not exist yet, best on a tmpfs; at most 60 octets long, for the sockets in it. */
@@ -31,6 +30,8 @@ export interface NewDomain {
   readonly domid: number;
   readonly name: string;
   readonly uuid: string;
+  /** The key of its host's dom0; default `DOM0`. */
+  readonly host?: string;
 }
 
 type Operation = ControlRequest extends infer Request
@@ -97,18 +98,27 @@ export class Emulator {
     await this.#call({ op: 'create', ...domain });
   }
 
+  /** Makes another host, which shares nothing with the others but that domains can migrate. @param key of its dom0 */
+  async createHost(key: string): Promise<void> {
+    await this.#call({ op: 'create-host', key });
+  }
+
   /** Ends a domain with all it holds. Processes of it should have ended before, as they would with a real one. */
   async destroyDomain(key: string): Promise<void> {
     await this.#call({ op: 'destroy', key });
   }
 
-  /** Resumes a domain under another domid: its ports and grants are dead, its watches fire once. */
-  async changeDomid(key: string, domid: number): Promise<void> {
-    await this.#call({ op: 'change-domid', key, domid });
+  /**
+   * Resumes a domain under another domid: its ports and grants are dead, its watches fire once.
+   * @param host the key of the dom0 of the host where it goes on; default: where it is
+   */
+  async changeDomid(key: string, domid: number, host?: string): Promise<void> {
+    await this.#call({ op: 'change-domid', key, domid, ...(host !== undefined && { host }) });
   }
 
-  async counts(): Promise<Counts> {
-    return Counts.parse(await this.#call({ op: 'counts' }));
+  /** @param host the key of the host's dom0 */
+  async counts(host = DOM0): Promise<Counts> {
+    return Counts.parse(await this.#call({ op: 'counts', host }));
   }
 
   /** A domain's ports, for debugging. */

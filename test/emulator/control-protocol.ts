@@ -8,22 +8,35 @@ const DomId = z.int().min(0).max(0x7fef);
 const DomainKey = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected 1 to 32 letters, digits, _ or -');
 const id = z.int();
 
+/** The key of the dom0 that is there from the start, and the name of its host. */
+export const DOM0 = 'dom0';
+/** The key of a host's dom0. */
+const host = DomainKey.default(DOM0);
+
 export const ControlRequest = z.discriminatedUnion('op', [
   z.strictObject({
     id,
     op: z.literal('create'),
+    host,
     key: DomainKey,
     domid: DomId.min(1),
     name: z.string().min(1),
     uuid: z.guid(),
   }),
+  z.strictObject({ id, op: z.literal('create-host'), key: DomainKey }),
   z.strictObject({ id, op: z.literal('destroy'), key: DomainKey }),
-  z.strictObject({ id, op: z.literal('change-domid'), key: DomainKey, domid: DomId.min(1) }),
-  z.strictObject({ id, op: z.literal('counts') }),
+  z.strictObject({
+    id,
+    op: z.literal('change-domid'),
+    key: DomainKey,
+    domid: DomId.min(1),
+    host: DomainKey.optional(),
+  }),
+  z.strictObject({ id, op: z.literal('counts'), host }),
   z.strictObject({ id, op: z.literal('ports'), key: DomainKey }),
   z.strictObject({ id, op: z.literal('grants'), key: DomainKey }),
 ]);
-export type ControlRequest = z.infer<typeof ControlRequest>;
+export type ControlRequest = z.input<typeof ControlRequest>;
 
 export const Counts = z.object({
   domains: z.record(
@@ -40,7 +53,7 @@ export const Counts = z.object({
   ),
   nodes: z.int(),
 });
-/** What each domain holds, by its key, and how many nodes xenstore has. */
+/** What each domain of a host holds, by its key, and how many nodes xenstore has. */
 export type Counts = z.infer<typeof Counts>;
 
 export const ControlResponse = z.discriminatedUnion('ok', [

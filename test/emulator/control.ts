@@ -4,7 +4,8 @@ import net from 'node:net';
 import readline from 'node:readline';
 import { z } from 'zod';
 import { ControlRequest, type ControlResponse } from './control-protocol.js';
-import { DomainError, type Domains } from './domains.js';
+import type { Domains } from './domains.js';
+import { DomainError } from './xen-host.js';
 
 export class ControlServer {
   readonly #server: net.Server;
@@ -53,18 +54,20 @@ export class ControlServer {
     }
   }
 
-  async #perform(request: ControlRequest): Promise<unknown> {
+  async #perform(request: z.output<typeof ControlRequest>): Promise<unknown> {
     switch (request.op) {
       case 'create':
-        return this.domains.create(request.key, request.domid, request.name, request.uuid);
+        return this.domains.create(request.host, request.key, request.domid, request.name, request.uuid);
+      case 'create-host':
+        return this.domains.createHost(request.key);
       case 'destroy':
         this.domains.destroy(request.key);
         return undefined;
       case 'change-domid':
-        this.domains.changeDomid(request.key, request.domid);
+        this.domains.changeDomid(request.key, request.domid, request.host);
         return undefined;
       case 'counts':
-        return { domains: this.domains.counts(), nodes: this.domains.xenstore.store.countNodes() };
+        return this.domains.counts(request.host);
       case 'ports':
         return this.domains.dumpPorts(request.key);
       case 'grants':

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/** The life of domains: what `xl create`, `xl destroy` and a resume under another domid do. */
+/** The life of domains: what `xl create`, `xl destroy`, a resume under another domid and `xl migrate` do. */
 import fs from 'node:fs';
-import type net from 'node:net';
+import net from 'node:net';
 import path from 'node:path';
 import { PortTable } from './hypervisor/event-channels.js';
 import { GrantTable } from './hypervisor/grants.js';
-import { Handle, type HandleDomain, type Machine } from './hypervisor/handles.js';
+import { Handle, type Machine } from './hypervisor/handles.js';
 import { listenForHandles } from './hypervisor/rpc.js';
 import { PageFile, SlotTable } from './hypervisor/tables.js';
 import * as layout from './layout.js';
-import type { Caller } from './xenstore/permissions.js';
-import type { DomainDirectory } from './xenstore/requests.js';
-import { XenstoreServer } from './xenstore/server.js';
-import { StoreError } from './xenstore/wire.js';
+import { DomainError, XenHost, type Domain } from './xen-host.js';
 
 /** Libraries whose stand-ins each domain gets in its `lib` directory. */
 export const STAND_INS = ['libxengnttab.so.1', 'libxenevtchn.so.1'] as const;
@@ -32,21 +29,6 @@ export interface DomainCounts {
   staleCloses: number;
 }
 
-/** An order that cannot be carried out; the message says why. */
-export class DomainError extends Error {
-  override name = 'DomainError';
-}
-
-interface Domain extends Caller, HandleDomain {
-  readonly key: string;
-  readonly name: string;
-  readonly uuid: string;
-  domid: number;
-  targetDomid: number | undefined;
-  isIntroduced: boolean;
-  readonly servers: net.Server[];
-}
-
 export interface DomainsOptions {
   /** The emulator's directory, which exists. */
   readonly directory: string;
@@ -55,11 +37,15 @@ export interface DomainsOptions {
   readonly log: (text: string) => void;
 }
 
-export class Domains implements DomainDirectory, Machine {
-  readonly xenstore: XenstoreServer;
+/** Of dom0s. */
+const DOM0_UUID = '00000000-0000-0000-0000-000000000000';
+
+export class Domains implements Machine {
   readonly directory: string;
   readonly pages: PageFile;
   readonly #slots: SlotTable;
+  /** By the key of their dom0. */
+  readonly #hosts = new Map<string, XenHost>();
   readonly #domains = new Map<string, Domain>();
   readonly #handles = new Set<Handle>();
   #lastHandleId = 0;
@@ -69,13 +55,25 @@ export class Domains implements DomainDirectory, Machine {
     fs.mkdirSync(path.join(this.directory, 'handles'));
     this.pages = new PageFile(path.join(this.directory, 'memory'));
     this.#slots = new SlotTable(path.join(this.directory, 'event-channels'));
-    this.xenstore = new XenstoreServer(this, options.log);
   }
 
-  /** Makes a domain with its sockets, as `xl create` does, and introduces it. @throws DomainError */
-  async create(key: string, domid: number, name: string, uuid: string): Promise<void> {
-    if (this.#domains.has(key)) throw new DomainError(`there is already a domain with the key '${key}'`);
-    this.#checkDomidFree(domid);
+  /** Makes a host, with a dom0 of that key. @throws DomainError */
+  async createHost(key: string): Promise<void> {
+    this.#checkKeyFree(key);
+    this.#hosts.set(key, new XenHost(this.options.log));
+    await this.create(key, key, 0, 'Domain-0', DOM0_UUID);
+  }
+
+  /**
+   * Makes a domain with its sockets, as `xl create` does, and introduces it.
+   *
+   * @param hostKey that of the host's dom0
+   * @throws DomainError
+   */
+  async create(hostKey: string, key: string, domid: number, name: string, uuid: string): Promise<void> {
+    this.#checkKeyFree(key);
+    const host = this.#findHost(hostKey);
+    host.checkDomidFree(domid);
     const domain: Domain = {
       key,
       name,
@@ -87,50 +85,64 @@ export class Domains implements DomainDirectory, Machine {
       staleCloses: 0,
       ports: new PortTable(domid, this.#slots),
       grants: new GrantTable(domid),
+      host,
       servers: [],
     };
-    this.#domains.set(key, domain);
     await this.#openSockets(domain);
-    this.xenstore.fire(layout.layOut(this.xenstore.store, domain));
-    this.xenstore.fireSpecial('@introduceDomain');
+    this.#domains.set(key, domain);
+    host.domains.add(domain);
+    host.xenstore.fire(layout.layOut(host.xenstore.store, domain));
+    host.xenstore.fireSpecial('@introduceDomain');
   }
 
   /** Ends a domain with everything it holds, as `xl destroy` does after it has removed the devices. @throws DomainError */
   destroy(key: string): void {
     const domain = this.#find(key);
     if (domain.domid === 0) throw new DomainError('dom0 cannot be destroyed; stop the emulator instead');
+    const { xenstore } = domain.host;
     this.#domains.delete(key);
+    domain.host.domains.delete(domain);
     domain.isDestroyed = true;
     this.#endTables(domain);
     for (const handle of this.#handlesOf(domain)) handle.dropMappings();
-    this.xenstore.disconnect(domain);
+    xenstore.disconnect(domain);
     closeServers(domain);
-    this.xenstore.fire(layout.clear(this.xenstore.store, domain));
-    this.xenstore.fireSpecial('@releaseDomain');
+    xenstore.fire(layout.clear(xenstore.store, domain));
+    xenstore.fireSpecial('@releaseDomain');
     fs.rmSync(path.join(this.directory, 'domains', key), { recursive: true, force: true });
   }
 
-  /** Gives a domain another domid, as a resume on this or another host does. @throws DomainError */
-  changeDomid(key: string, domid: number): void {
+  /**
+   * Gives a domain another domid, as a resume does.
+   *
+   * @param hostKey where it goes on; default: where it is
+   * @throws DomainError
+   */
+  changeDomid(key: string, domid: number, hostKey?: string): void {
     const domain = this.#find(key);
+    const from = domain.host;
+    const to = hostKey === undefined ? from : this.#findHost(hostKey);
     if (domain.domid === 0) throw new DomainError('dom0 keeps its domid');
-    if (domid !== domain.domid) this.#checkDomidFree(domid);
+    if (domid !== domain.domid || to !== from) to.checkDomidFree(domid);
     this.#endTables(domain);
-    const removed = layout.clear(this.xenstore.store, domain);
+    from.xenstore.fire(layout.clear(from.xenstore.store, domain), domain);
     domain.domid = domid;
     domain.ports = new PortTable(domid, this.#slots);
     domain.grants = new GrantTable(domid);
-    this.xenstore.fire([...removed, ...layout.layOut(this.xenstore.store, domain)], domain);
-    this.xenstore.resume(domain);
-    this.xenstore.fireSpecial('@introduceDomain');
-    this.xenstore.fireSpecial('@releaseDomain');
+    if (to !== from) from.handOver(domain, to);
+    to.xenstore.fire(layout.layOut(to.xenstore.store, domain), domain);
+    to.xenstore.resume(domain);
+    to.xenstore.fireSpecial('@introduceDomain');
+    from.xenstore.fireSpecial('@releaseDomain');
   }
 
-  /** What each domain holds, by key. */
-  counts(): Record<string, DomainCounts> {
-    return Object.fromEntries(
-      [...this.#domains.values()].map((domain) => [domain.key, this.#countsOf(domain)]),
-    );
+  /** What each domain of a host holds, by key, and how many nodes its xenstore has. @throws DomainError */
+  counts(hostKey: string): { domains: Record<string, DomainCounts>; nodes: number } {
+    const { domains, xenstore } = this.#findHost(hostKey);
+    return {
+      domains: Object.fromEntries([...domains].map((domain) => [domain.key, this.#countsOf(domain)])),
+      nodes: xenstore.store.countNodes(),
+    };
   }
 
   dumpPorts(key: string): object[] {
@@ -143,36 +155,11 @@ export class Domains implements DomainDirectory, Machine {
 
   close(): void {
     for (const domain of this.#domains.values()) {
-      this.xenstore.disconnect(domain);
+      domain.host.xenstore.disconnect(domain);
       closeServers(domain);
     }
     this.pages.close();
     this.#slots.close();
-  }
-
-  findDomain(domid: number): Domain | undefined {
-    return [...this.#domains.values()].find((domain) => domain.domid === domid);
-  }
-
-  isIntroduced(domid: number): boolean {
-    return this.findDomain(domid)?.isIntroduced ?? false;
-  }
-
-  introduce(domid: number): void {
-    const domain = this.#findForStore(domid);
-    if (domain.isIntroduced) return;
-    domain.isIntroduced = true;
-    this.xenstore.fireSpecial('@introduceDomain');
-  }
-
-  release(domid: number): void {
-    this.#findForStore(domid).isIntroduced = false;
-    this.xenstore.fireSpecial('@releaseDomain');
-  }
-
-  setTarget(domid: number, targetDomid: number): void {
-    this.#findForStore(targetDomid);
-    this.#findForStore(domid).targetDomid = targetDomid;
   }
 
   async #openSockets(domain: Domain): Promise<void> {
@@ -180,7 +167,6 @@ export class Domains implements DomainDirectory, Machine {
     const xenstorePath = path.join(directory, 'xenstored.sock');
     const hypervisorPath = path.join(directory, 'hypervisor.sock');
     if (Buffer.byteLength(hypervisorPath) > SOCKET_PATH_MAX_BYTES) {
-      this.#domains.delete(domain.key);
       throw new DomainError(`${hypervisorPath} is too long for a socket; give --dir a shorter path`);
     }
     fs.mkdirSync(path.join(directory, 'lib'), { recursive: true });
@@ -191,7 +177,10 @@ export class Domains implements DomainDirectory, Machine {
       );
     }
     domain.servers.push(await listenForHandles(hypervisorPath, () => this.#openHandle(domain)));
-    domain.servers.push(await this.xenstore.listen(domain, xenstorePath));
+    const accept = (socket: net.Socket): void => {
+      domain.host.xenstore.accept(socket, domain);
+    };
+    domain.servers.push(await listen(net.createServer(accept), xenstorePath));
   }
 
   #openHandle(domain: Domain): Handle {
@@ -213,7 +202,13 @@ export class Domains implements DomainDirectory, Machine {
   #countsOf(domain: Domain): DomainCounts {
     const mapped = this.#handlesOf(domain).reduce((total, handle) => total + handle.mappedPages, 0);
     const { ports, grants, staleCloses } = domain;
-    return { ports: ports.size, grants: grants.size, mapped, ...this.xenstore.counts(domain), staleCloses };
+    return {
+      ports: ports.size,
+      grants: grants.size,
+      mapped,
+      ...domain.host.xenstore.counts(domain),
+      staleCloses,
+    };
   }
 
   #find(key: string): Domain {
@@ -224,16 +219,23 @@ export class Domains implements DomainDirectory, Machine {
     );
   }
 
-  #findForStore(domid: number): Domain {
-    const domain = this.findDomain(domid);
-    if (domain === undefined) throw new StoreError('EINVAL', `there is no domain ${domid}`);
-    return domain;
+  #findHost(key: string): XenHost {
+    const host = this.#hosts.get(key);
+    if (host !== undefined) return host;
+    throw new DomainError(`there is no host '${key}'; there are: ${[...this.#hosts.keys()].join(', ')}`);
   }
 
-  #checkDomidFree(domid: number): void {
-    const other = this.findDomain(domid);
-    if (other !== undefined) throw new DomainError(`domid ${domid} is in use by '${other.key}'`);
+  #checkKeyFree(key: string): void {
+    if (this.#domains.has(key)) throw new DomainError(`there is already a domain with the key '${key}'`);
   }
+}
+
+async function listen(server: net.Server, socketPath: string): Promise<net.Server> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  return server;
 }
 
 /** Stops listening. Handles stay connected until their processes let go: their pages must not be reused before. */

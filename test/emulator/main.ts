@@ -6,10 +6,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { DOM0 } from './control-protocol.js';
 import { ControlServer } from './control.js';
 import { Domains, STAND_INS } from './domains.js';
 
-const DOM0_UUID = '00000000-0000-0000-0000-000000000000';
 const USAGE = 'usage: main.js --dir DIR --lib BUILD_DIR_OF_STAND_INS';
 
 /** @throws Error that says what to do */
@@ -42,7 +42,7 @@ async function start(): Promise<void> {
       log: (text) => process.stderr.write(`${text}\n`),
     });
     const control = new ControlServer(domains);
-    await domains.create('dom0', 0, 'Domain-0', DOM0_UUID);
+    await domains.createHost(DOM0);
     await control.listen(path.join(directory, 'control.sock'));
     process.stdout.write('ready\n');
     await stopped;

@@ -30,7 +30,7 @@ export class Guest {
     public domain: Domain,
     hostDir: string,
     moduleDir: string,
-    private readonly xen: Xen,
+    private xen: Xen,
   ) {
     this.dir = join(hostDir, domain.key);
     this.pulse = new PulseDaemon({
@@ -45,6 +45,12 @@ export class Guest {
 
   get client(): PulseClient {
     return this.pulse.client;
+  }
+
+  /** It goes on at another host, as that domain. */
+  moveTo(xen: Xen, domain: Domain): void {
+    this.xen = xen;
+    this.domain = domain;
   }
 
   /**

@@ -49,6 +49,8 @@ export interface HostOptions {
   config?: Record<string, unknown>;
   /** Folder of our PulseAudio modules; default build/c. */
   moduleDir?: string;
+  /** A host that ends later, to which and from which guests can migrate; both are emulated. */
+  beside?: Host;
   /** Gives the start up between two steps, and stops what runs already. */
   signal?: AbortSignal;
 }
@@ -265,6 +267,19 @@ export class Host {
     guest.pulse.thaw();
   }
 
+  /** As `xl migrate` does: the guest stands still here, and goes on at a host beside this one, which owns it from then on. */
+  async migrate(guest: Guest, to: Host): Promise<void> {
+    const [here, there] = [this.xen, to.xen];
+    if (!(here instanceof EmulatedXen && there instanceof EmulatedXen))
+      throw new Error('only a guest of the emulated Xen migrates like this');
+    await this.save(guest);
+    guest.moveTo(there, await there.resumeDomain(guest.domain, undefined, here));
+    this.guests.splice(this.guests.indexOf(guest), 1);
+    to.guests.push(guest);
+    await to.addCard(guest);
+    guest.pulse.thaw();
+  }
+
   /** As `xl save -c` does, and `xl migrate` when it fails: the guest stands still for a time, and all it has stays. */
   async pause(guest: Guest, act: () => Promise<void>): Promise<void> {
     guest.pulse.freeze();
@@ -390,17 +405,23 @@ export function soundCard(name: string): VsndCard {
   };
 }
 
-function xenOf({ xen, driverDomain }: HostOptions, dir: string): Xen {
+function xenOf({ xen, driverDomain, beside }: HostOptions, dir: string): Xen {
   const kind = xen ?? process.env[XEN_OF_RUN] ?? 'emulated';
   switch (kind) {
     case 'emulated':
-      return new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'), driverDomain);
+      return new EmulatedXen(join(dir, 'xen'), join(dir, 'xen.log'), driverDomain, emulatedXenOf(beside));
     case 'real':
       if (driverDomain === true) throw new Error('the real Xen of the tests has no driver domain');
       return new RealXen(dir);
     default:
       throw new Error(`${XEN_OF_RUN}=${kind}: expected emulated or real`);
   }
+}
+
+function emulatedXenOf(host: Host | undefined): EmulatedXen | undefined {
+  if (host === undefined) return undefined;
+  if (host.xen instanceof EmulatedXen) return host.xen;
+  throw new Error('no host of the tests is beside a real one');
 }
 
 function subObject(config: Record<string, unknown> | undefined, key: string): object {

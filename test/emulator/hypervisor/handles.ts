@@ -12,6 +12,8 @@ import { PAGE_BYTES, type PageFile } from './tables.js';
 /** A domain as its handles see it. Tables and domid are replaced when it is resumed. */
 export interface HandleDomain {
   domid: number;
+  /** Where it runs, and knows other domains by their numbers. */
+  readonly host: { find(domid: number): HandleDomain | undefined };
   ports: PortTable;
   grants: GrantTable;
   isDestroyed: boolean;
@@ -23,7 +25,6 @@ export interface HandleDomain {
 export interface Machine {
   readonly directory: string;
   readonly pages: PageFile;
-  findDomain(domid: number): HandleDomain | undefined;
 }
 
 /** What happens when a page is unshared or unmapped. */
@@ -101,7 +102,7 @@ export class Handle implements RpcTarget {
   bindInterdomain([remote = 0, number = 0]: readonly number[]): number[] {
     this.#checkRestriction(remote);
     const domid = this.#resolve(remote);
-    const domain = this.machine.findDomain(domid);
+    const domain = this.domain.host.find(domid);
     if (domain === undefined) throw new RpcError('ESRCH', `there is no domain ${domid}`);
     return this.#own(this.domain.ports.bindInterdomain(this.id, domain.ports, number));
   }
@@ -137,7 +138,7 @@ export class Handle implements RpcTarget {
     const grants: Grant[] = [];
     for (let index = 0; index + 1 < pairs.length; index += 2) {
       const [domid = 0, ref = 0] = pairs.slice(index, index + 2);
-      const granter = this.machine.findDomain(this.#resolve(domid));
+      const granter = this.domain.host.find(this.#resolve(domid));
       if (granter === undefined) throw new RpcError('EINVAL', `there is no domain ${domid}`);
       grants.push(granter.grants.check(ref, this.domain.domid, writable !== 0));
     }

@@ -32,8 +32,9 @@ export interface DomainDirectory {
 /** The state of one client's connection. */
 export interface Session {
   readonly caller: Caller;
-  readonly store: Store;
-  readonly domains: DomainDirectory;
+  /** These two are another's after a migration. */
+  store: Store;
+  domains: DomainDirectory;
   readonly watches: WatchList;
   readonly transactions: Map<number, Transaction>;
   lastTransactionId: number;

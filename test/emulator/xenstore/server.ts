@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/** The xenstore daemon: one socket a domain, any number of connections on each. */
-import net from 'node:net';
+/** The xenstore daemon of a host: any number of connections of each domain. */
+import type net from 'node:net';
 import type { Change } from './operations.js';
 import { domainPath } from './paths.js';
 import type { Caller } from './permissions.js';
@@ -34,24 +34,24 @@ export class XenstoreServer {
   readonly #connections = new Set<Connection>();
 
   constructor(
-    private readonly domains: DomainDirectory,
-    private readonly log: (text: string) => void,
+    readonly domains: DomainDirectory,
+    readonly log: (text: string) => void,
   ) {}
 
-  /** Listens for one domain. The caller may change its domid later, and closes the server it gets. */
-  async listen(domain: Caller, socketPath: string): Promise<net.Server> {
-    const server = net.createServer((socket) => {
-      const connection = new Connection(socket, domain, this.store, this.domains, this.log, (changes) => {
-        this.fire(changes);
-      });
-      this.#connections.add(connection);
-      socket.on('close', () => this.#connections.delete(connection));
-    });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(socketPath, resolve);
-    });
-    return server;
+  /** A program of a domain has connected. The caller may change the domain's domid later. */
+  accept(socket: net.Socket, domain: Caller): void {
+    const connection = new Connection(socket, domain, this);
+    this.#connections.add(connection);
+    socket.on('close', () => connection.server.#connections.delete(connection));
+  }
+
+  /** A domain goes on at another host: its connections stay open, as the kernel's would, and are served there. */
+  handOver(domain: Caller, to: XenstoreServer): void {
+    for (const connection of this.#connectionsOf(domain)) {
+      this.#connections.delete(connection);
+      to.#connections.add(connection);
+      connection.moveTo(to);
+    }
   }
 
   /** Tells every watcher who may know of these changes; all but one domain, if that is not running now. */
@@ -100,16 +100,13 @@ class Connection {
   constructor(
     private readonly socket: net.Socket,
     private readonly domain: Caller,
-    store: Store,
-    domains: DomainDirectory,
-    private readonly log: (text: string) => void,
-    private readonly fire: (changes: readonly Change[]) => void,
+    public server: XenstoreServer,
   ) {
     const transactions = new Map<number, Transaction>();
     this.session = {
       caller: domain,
-      store,
-      domains,
+      store: server.store,
+      domains: server.domains,
       watches: new WatchList(),
       transactions,
       lastTransactionId: 0,
@@ -120,6 +117,12 @@ class Connection {
     socket.on('drain', () => socket.resume());
     // A client that dies in the middle of an exchange is no concern of ours: 'close' follows.
     socket.on('error', () => undefined);
+  }
+
+  moveTo(server: XenstoreServer): void {
+    this.server = server;
+    this.session.store = server.store;
+    this.session.domains = server.domains;
   }
 
   notify(change: Change, watched: readonly string[]): void {
@@ -146,7 +149,9 @@ class Connection {
       for (const message of this.#decoder.push(octets)) this.#answer(message);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      this.log(`xenstore: domain ${this.domain.domid} sent ${error.message}; its connection is closed`);
+      this.server.log(
+        `xenstore: domain ${this.domain.domid} sent ${error.message}; its connection is closed`,
+      );
       this.#send({
         type: MessageType.ERROR,
         requestId: 0,
@@ -164,7 +169,7 @@ class Connection {
       const { payload, changes, events } = handleRequest(this.session, message);
       this.#send({ ...message, payload });
       this.#sendEvents(events ?? []);
-      this.fire(changes ?? []);
+      this.server.fire(changes ?? []);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#send({ ...message, type: MessageType.ERROR, payload: encodeStrings(error.code) });
@@ -184,7 +189,7 @@ class Connection {
     const { writableLength } = this.socket;
     if (writableLength > OUTPUT_PAUSE_BYTES) this.socket.pause();
     if (writableLength > OUTPUT_MAX_BYTES) {
-      this.log(`xenstore: domain ${this.domain.domid} does not read; its connection is closed`);
+      this.server.log(`xenstore: domain ${this.domain.domid} does not read; its connection is closed`);
       this.socket.destroy();
     }
   }

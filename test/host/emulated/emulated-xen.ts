@@ -7,6 +7,9 @@ import type { XenstoreClient } from '../../lib/xenstore-client.js';
 import { thisMachine } from '../machine.js';
 import type { Counts, Domain, Xen } from '../xen.js';
 
+/** The key of the dom0 of a second host, and the beginning of its guests' keys. */
+const BESIDE = 'beside';
+
 interface Running {
   emulator: Emulator;
   store: XenstoreClient;
@@ -18,21 +21,37 @@ export class EmulatedXen implements Xen {
   private running: Running | undefined;
   private emulator: Emulator | undefined;
   private nextDomid = 1;
-  private backend: { readonly key: string; readonly domid: number } = { key: DOM0, domid: 0 };
+  private readonly dom0: string;
+  private backend: { readonly key: string; readonly domid: number };
 
-  /** @param hasDriverDomain the guests' cards are served by another domain than dom0 */
+  /**
+   * @param hasDriverDomain the guests' cards are served by another domain than dom0
+   * @param beside a Xen that runs longer: guests can migrate between the two
+   */
   constructor(
     private readonly directory: string,
     readonly logFile: string,
     private readonly hasDriverDomain = false,
-  ) {}
+    private readonly beside?: EmulatedXen,
+  ) {
+    this.dom0 = beside === undefined ? DOM0 : BESIDE;
+    this.backend = { key: this.dom0, domid: 0 };
+  }
 
   async start(): Promise<void> {
-    const emulator = await Emulator.start({ directory: this.directory, logFile: this.logFile });
-    this.emulator = emulator;
-    const store = await emulator.openXenstore(DOM0);
+    const emulator = await this.startEmulator();
+    const store = await emulator.openXenstore(this.dom0);
     this.running = { emulator, store, toolstack: new Toolstack(store) };
     if (this.hasDriverDomain) this.backend = await this.createDomain('sound');
+  }
+
+  private async startEmulator(): Promise<Emulator> {
+    if (this.beside !== undefined) {
+      await this.beside.control.createHost(BESIDE);
+      return this.beside.control;
+    }
+    this.emulator = await Emulator.start({ directory: this.directory, logFile: this.logFile });
+    return this.emulator;
   }
 
   async stop(): Promise<void> {
@@ -52,7 +71,7 @@ export class EmulatedXen implements Xen {
   }
 
   get dom0Env(): NodeJS.ProcessEnv {
-    return this.environment(DOM0);
+    return this.environment(this.dom0);
   }
 
   get backendDomid(): number {
@@ -66,20 +85,24 @@ export class EmulatedXen implements Xen {
   async createDomain(name?: string, uuid: string = randomUUID()): Promise<Domain> {
     const domid = this.nextDomid;
     this.nextDomid += 1;
-    const key = `guest${domid}`;
-    const identity = { key, domid, uuid, name: name ?? key };
-    await this.control.createDomain(identity);
+    const guest = `guest${domid}`;
+    const key = this.beside === undefined ? guest : `${BESIDE}-${guest}`;
+    const identity = { key, domid, uuid, name: name ?? guest };
+    await this.control.createDomain({ ...identity, host: this.dom0 });
     return { ...identity, machine: thisMachine, env: this.environment(key) };
   }
 
   /**
    * Resumes a domain whose processes stand still and whose cards are gone: ports and grants of before are dead, its nodes
-   * are made anew. @param domid default: one that was never used
+   * are made anew.
+   *
+   * @param domid default: one that was never used
+   * @param from where it was; default: here
    */
-  async resumeDomain(domain: Domain, domid = this.nextDomid): Promise<Domain> {
+  async resumeDomain(domain: Domain, domid = this.nextDomid, from: EmulatedXen = this): Promise<Domain> {
     this.nextDomid = Math.max(this.nextDomid, domid + 1);
-    await this.store.rm(`/local/domain/${this.backendDomid}/backend/vsnd/${domain.domid}`); // libxl leaves no empty directory behind
-    await this.control.changeDomid(domain.key, domid);
+    await from.store.rm(`/local/domain/${from.backendDomid}/backend/vsnd/${domain.domid}`); // libxl leaves no empty directory behind
+    await this.control.changeDomid(domain.key, domid, this.dom0);
     return { ...domain, domid };
   }
 
@@ -102,7 +125,7 @@ export class EmulatedXen implements Xen {
   }
 
   async counts(): Promise<Counts> {
-    return this.control.counts();
+    return this.control.counts(this.dom0);
   }
 
   /** For XENSTORED_PATH and LD_LIBRARY_PATH. */

@@ -17,7 +17,11 @@ const ROOT = '/org/xenproject/Audio1';
 export const NORM = 65_536;
 
 export class Desktop {
-  constructor(private readonly host: Host) {}
+  /** @param path where xen-audioctl finds programs */
+  constructor(
+    private readonly host: Host,
+    private readonly path = process.env['PATH'],
+  ) {}
 
   static guestPath(guest: Guest): string {
     return `${ROOT}/guest/u${guest.domain.uuid.replaceAll('-', '_')}`;
@@ -62,7 +66,10 @@ export class Desktop {
   async tryCtl(...args: string[]): Promise<CommandResult> {
     const program = join(paths.root, 'build/js/controller/ctl/main.js');
     const { address } = this.host.bus;
-    const env = { ...process.env, XEN_AUDIO_BUS: address, DBUS_SYSTEM_BUS_ADDRESS: address };
+    const env = {
+      ...process.env,
+      ...{ PATH: this.path, XEN_AUDIO_BUS: address, DBUS_SYSTEM_BUS_ADDRESS: address },
+    };
     return runCommand(process.execPath, [program, ...args], { env });
   }
 

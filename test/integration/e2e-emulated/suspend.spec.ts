@@ -8,9 +8,8 @@ import { Desktop, NORM } from '../../lib/e2e-dbus.js';
 import { backendModulesOf, logFrom, TwoGuests } from '../../lib/e2e-lifecycle.js';
 import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
 import { EmulatedXen } from '../../host/emulated/emulated-xen.js';
-import { SPEAKERS, type Host } from '../../host/host.js';
-import { paths } from '../../lib/paths.js';
-import { runCommand, type CommandResult, type OwnedProcess } from '../../lib/process.js';
+import { SPEAKERS } from '../../host/host.js';
+import type { OwnedProcess } from '../../lib/process.js';
 import { waitFor } from '../../lib/wait.js';
 import { XlStandIn } from '../../lib/xl-stand-in.js';
 
@@ -20,14 +19,6 @@ const ALLOWED_SECONDS = 3600;
 /** What the programs asked for is 1 s; more than a busy machine adds. */
 const LATENCY_MAX_USEC = 5_000_000;
 const RESUMED = /has been resumed while it was connected/g;
-
-/** xen-audioctl with another xl. */
-async function ctl(host: Host, xl: XlStandIn, ...args: string[]): Promise<CommandResult> {
-  const { address } = host.bus;
-  const env = { ...process.env, PATH: xl.path, XEN_AUDIO_BUS: address, DBUS_SYSTEM_BUS_ADDRESS: address };
-  const main = join(paths.root, 'build/js/controller/ctl/main.js');
-  return runCommand(process.execPath, [main, ...args], { env });
-}
 
 /** A guest plays and records while it is suspended; another plays, and must not notice. */
 describe('end to end: a guest that is suspended', function () {
@@ -154,14 +145,14 @@ describe('end to end: a guest that is suspended', function () {
     await goesThrough(async () => {
       const [save, restore] = ['save', 'restore'].map((dir) => new XlStandIn(join(host.dir, dir)));
       assert.ok(save !== undefined && restore !== undefined);
-      const saving = ctl(host, save, 'save', name, 'image', '--', '-F');
+      const saving = new Desktop(host, save.path).tryCtl('save', name, 'image', '--', '-F');
       assert.equal(await save.called(), `save -F ${domid} image`);
       await isPrepared();
       await host.save(subject);
       save.end(0);
       assert.equal((await saving).code, 0);
 
-      const restoring = ctl(host, restore, 'restore', 'image');
+      const restoring = new Desktop(host, restore.path).tryCtl('restore', 'image');
       assert.equal(await restore.called(), 'restore image');
       await host.restore(subject);
       restore.end(0);

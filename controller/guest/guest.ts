@@ -51,6 +51,8 @@ const TOPIC = 'guest';
 const REVOKE_TIMEOUT_MS = 2_000;
 /** All running streams of a guest are adopted in much less. */
 const ADOPTION_MS = 1_000;
+/** After xenstore has not taken what holds. */
+const RETRY_MS = 1_000;
 const LINES_BURST = 10;
 const LINES_PER_SECOND = 0.5;
 
@@ -71,6 +73,7 @@ export class Guest {
   #policy: GuestPolicy;
   #record: GuestRecord;
   #cancelAdoption: () => void = () => undefined;
+  #cancelRetry: () => void = () => undefined;
   #levels: boolean;
   #saidAllowed: boolean | undefined;
 
@@ -141,6 +144,7 @@ export class Guest {
     if (this.#cards.delete(deviceKey(id))) this.context.onChange();
     if (!this.isGone) return;
     this.#cancelAdoption();
+    this.#cancelRetry();
     this.#microphone.stop();
   }
 
@@ -313,13 +317,26 @@ export class Guest {
 
   // ---- telling the modules ----
 
-  /** Puts what holds now into the control directories. */
+  /** Puts what holds now into the control directories; what xenstore does not take is tried again, whoever is told of it. */
   async #apply(): Promise<void> {
     this.#sayConsent(false);
-    await Promise.all([...this.#streams.values()].map((stream) => this.#tell(stream)));
-    const { volumeCap } = this.#policy;
-    if (this.#mixer.volume > volumeCap) await this.#order(this.#mixer.setVolume(volumeCap));
+    this.#cancelRetry();
+    try {
+      await Promise.all([...this.#streams.values()].map((stream) => this.#tell(stream)));
+      const { volumeCap } = this.#policy;
+      if (this.#mixer.volume > volumeCap) await this.#order(this.#mixer.setVolume(volumeCap));
+    } catch (error) {
+      if (!this.isGone && !hasCode(error, 'xenstore-lost')) this.#applyLater();
+      throw error;
+    }
     this.context.onChange();
+  }
+
+  #applyLater(): void {
+    this.#cancelRetry();
+    this.#cancelRetry = this.context.clock.after(RETRY_MS, () => {
+      this.#run(this.#apply());
+    });
   }
 
   async #tell(stream: GuestStream): Promise<void> {

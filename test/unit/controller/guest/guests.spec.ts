@@ -404,6 +404,24 @@ describe('Guests, for the cards of a registry', () => {
     });
   });
 
+  it('tell streams again what xenstore did not take', async () => {
+    await begin();
+    await host.connectCard(7);
+    await host.connectCard(8);
+    const write = host.xenstore.write.bind(host.xenstore);
+    host.xenstore.write = (path, value) =>
+      path.startsWith(`${CONTROL}/7`)
+        ? Promise.reject(new XenAudioError('xenstore', 'ENOMEM'))
+        : write(path, value);
+    const policies = { guest7: { volumeCap: 30_000 }, guest8: { volumeCap: 30_000 } };
+    await assert.rejects(host.setPolicies(policies), /ENOMEM/);
+    assert.equal(node(`${CONTROL}/8/0/0/0/volume-cap`), '30000', 'of the other guest at once');
+
+    host.xenstore.write = write;
+    await host.clock.advance(1_000);
+    assert.equal(node(`${PLAYBACK}/volume-cap`), '30000');
+  });
+
   describe('suspend', () => {
     it('disconnects all cards and holds them until it is over', async () => {
       await begin();

@@ -5,10 +5,11 @@ import type { GuestState } from '../api/state.js';
 import type { GuestPolicy } from '../policy/evaluate.js';
 import { hasCode, messageOf } from '../util/errors.js';
 import { RateLimit } from '../util/retry.js';
-import { deviceKey, type DeviceId, type StreamId } from '../xenbus/paths.js';
+import type { DeviceId, StreamId } from '../xenbus/paths.js';
 import { nextRequest, type Stamped } from './agreement.js';
 import type { Guest as GuestIdentity } from './identity.js';
 import { Arrivals } from './arrivals.js';
+import { GuestCards, type CardState } from './guest-cards.js';
 import { Microphone } from './microphone.js';
 import { Mixer, type Orders } from './mixer.js';
 import { formatRequest, parseRequest, type StreamReport } from './stream-report.js';
@@ -25,15 +26,6 @@ export interface GuestContext extends StreamControlContext {
   onRecord(guest: Guest, record: GuestRecord): void;
   /** The policy in force, for a guest. */
   policyOf(identity: GuestIdentity): GuestPolicy;
-}
-
-/** How the connection of a card is, as its device sees it. */
-export type CardState = 'connecting' | 'connected' | 'refused';
-
-/** A card of a guest. */
-interface GuestCard {
-  readonly domid: number;
-  readonly state: CardState;
 }
 
 /** A connected stream of a guest. */
@@ -61,8 +53,7 @@ const LINES_PER_SECOND = 0.5;
  * what was said by hand and what the modules report go in; nodes of the streams' control directories come out.
  */
 export class Guest {
-  /** In the order in which they came. */
-  readonly #cards = new Map<string, GuestCard>();
+  readonly #cards: GuestCards;
   readonly #streams = new Map<string, GuestStream>();
   readonly #mixer: Mixer;
   readonly #microphone: Microphone;
@@ -84,9 +75,9 @@ export class Guest {
     identity: GuestIdentity,
     record: GuestRecord,
     levels: boolean,
-    /** The domain whose cards shall stay disconnected. */
-    private suspendedDomid: number | undefined,
+    suspendedDomid: number | undefined,
   ) {
+    this.#cards = new GuestCards(suspendedDomid);
     const policy = context.policyOf(identity);
     this.#levels = levels;
     this.#identity = identity;
@@ -119,50 +110,43 @@ export class Guest {
   }
 
   get isGone(): boolean {
-    return this.#cards.size === 0;
+    return this.#cards.isEmpty;
   }
 
   // ---- cards ----
 
   /** A card of the guest is there, and how it is connected. */
   card(id: DeviceId, identity: GuestIdentity, state: CardState): void {
-    const known = this.#cards.get(deviceKey(id));
-    if (known?.state === state) return;
-    if (known === undefined) this.#came(id, identity);
-    this.#cards.set(deviceKey(id), { domid: id.domid, state });
+    const change = this.#cards.set(id, state);
+    if (change === 'same') return;
+    if (change === 'new') this.#identify(identity);
     this.context.onChange();
   }
 
-  #came({ domid }: DeviceId, identity: GuestIdentity): void {
-    if (this.suspendedDomid !== domid) this.suspendedDomid = undefined;
-    const isRenamed = identity.xenName !== this.#identity.xenName;
-    this.#identity = identity;
-    if (isRenamed) this.#run(this.changePolicy(this.context.policyOf(identity)));
-  }
-
   cardGone(id: DeviceId): void {
-    if (this.#cards.delete(deviceKey(id))) this.context.onChange();
+    if (this.#cards.delete(id)) this.context.onChange();
     if (!this.isGone) return;
     this.#cancelAdoption();
     this.#cancelRetry();
     this.#microphone.stop();
   }
 
+  #identify(identity: GuestIdentity): void {
+    const isRenamed = identity.xenName !== this.#identity.xenName;
+    this.#identity = identity;
+    if (isRenamed) this.#run(this.changePolicy(this.context.policyOf(identity)));
+  }
+
   // ---- suspend ----
 
   /** Whether the cards of a domain shall stay disconnected. */
   isSuspended(domid: number): boolean {
-    return this.suspendedDomid === domid;
+    return this.#cards.holds(domid);
   }
 
   setSuspended(suspended: boolean): void {
-    this.suspendedDomid = suspended ? this.#domid : undefined;
+    this.#cards.setSuspended(suspended);
     this.context.onChange();
-  }
-
-  /** That of the card which came last: a guest that is restored or moves here has its old cards a little longer. */
-  get #domid(): number {
-    return [...this.#cards.values()].at(-1)?.domid ?? 0;
   }
 
   // ---- streams ----
@@ -272,8 +256,8 @@ export class Guest {
       id: this.id,
       uuid: this.#identity.uuid,
       name: this.#identity.name,
-      domid: this.#domid,
-      state: this.#cardState(),
+      domid: this.#cards.domid,
+      state: this.#cards.state,
       playbackAllowed: this.#policy.playback === 'allow',
       playbackActive: this.#any('playback', ({ state }) => state === 'playing'),
       captureRequested: this.#any('capture', ({ requested }) => requested === true),
@@ -290,13 +274,6 @@ export class Guest {
       latencyUsec: latencies.reduce((most, latency) => (latency > most ? latency : most), 0n),
       streams: streams.map(({ id, direction, control }) => streamState(id, direction, control.report)),
     };
-  }
-
-  #cardState(): GuestState['state'] {
-    if (this.suspendedDomid !== undefined) return 'suspended';
-    const states = [...this.#cards.values()].map(({ state }) => state);
-    if (states.includes('connected')) return 'connected';
-    return states.includes('refused') ? 'refused' : 'connecting';
   }
 
   #deviceOf(direction: StreamDirection): string {
@@ -423,7 +400,7 @@ export class Guest {
 
   #requestMayHaveEnded(was: boolean): void {
     if (!was || this.#any('capture', ({ requested }) => requested === true)) return;
-    if (this.suspendedDomid !== undefined) return; // it is interrupted, and goes on under the same leave
+    if (this.#cards.isSuspended) return; // it is interrupted, and goes on under the same leave
     if (this.#microphone.released()) this.#run(this.#apply());
   }
 

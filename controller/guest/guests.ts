@@ -4,7 +4,8 @@ import type { ApiEvents } from '../api/audio-api.js';
 import type { GuestPolicy } from '../policy/evaluate.js';
 import type { DeviceId } from '../xenbus/paths.js';
 import { Arrivals } from './arrivals.js';
-import { Guest, type CardState } from './guest.js';
+import type { CardState } from './guest-cards.js';
+import { Guest } from './guest.js';
 import type { Guest as GuestIdentity } from './identity.js';
 import type { StreamControlContext } from './stream-control.js';
 

@@ -27,6 +27,7 @@ import { interruptible } from './interrupt.js';
 import { hostArguments, imageFiles, machineArguments, machineFiles, quote } from './machine-spec.js';
 import type { MachineOptions } from './options.js';
 import { Qmp } from './qmp.js';
+import { setSessionNiceness } from './session.js';
 import { mustRunInDom0, runInDom0, sshArguments } from './shell.js';
 import { checkMemory, readHost } from './system-check.js';
 
@@ -197,8 +198,8 @@ async function tryQemu(options: StartOptions, sshPort: number): Promise<MachineD
   const locked = ['flock', '--shared', '--no-fork', join(imageDir, 'in-use'), ...qemu];
   const [command = '', ...args] = mortal ? ['setpriv', '--pdeathsig', 'KILL', '--', ...locked] : locked;
   const log = openSync(join(dir, machineFiles.qemuLog), 'w', 0o600);
-  // A session of its own: Ctrl-C is for us, who then end it in order.
-  const child = spawn(command, args, { detached: true, stdio: ['ignore', log, log] });
+  // A session of its own: Ctrl-C is for us, who then end it in order. But what gives way must be of our own (session.ts).
+  const child = spawn(command, args, { detached: !machine.background, stdio: ['ignore', log, log] });
   closeSync(log);
   child.unref();
   await once(child, 'spawn');
@@ -206,7 +207,7 @@ async function tryQemu(options: StartOptions, sshPort: number): Promise<MachineD
   if (pid === undefined) {
     throw new Error(`${command} could not be started`);
   }
-  keepNiceness(pid);
+  if (!machine.background) setSessionNiceness(pid, getPriority());
   await waitFor('QEMU to start', () => child.exitCode !== null || existsSync(join(dir, machineFiles.qmp)), {
     timeoutMs: QEMU_START_TIMEOUT_MS,
   });
@@ -214,14 +215,6 @@ async function tryQemu(options: StartOptions, sshPort: number): Promise<MachineD
     throw new Error(`QEMU did not start\n${tailOf(join(dir, machineFiles.qemuLog))}`);
   }
   return { dir, pid, sshPort, time: machine.time, guests: machine.guests, imageDir };
-}
-
-/** Linux shares the processors among sessions before it shares them within one (autogroups), and QEMU has its own. */
-function keepNiceness(pid: number): void {
-  const autogroup = `/proc/${pid}/autogroup`;
-  if (getPriority() > 0 && existsSync(autogroup)) {
-    writeFileSync(autogroup, String(getPriority()));
-  }
 }
 
 /**

@@ -241,9 +241,20 @@ static void open_stream(struct userdata *u, const struct sndif_backend_command *
     ensure_sink_input(u);
 }
 
+/*
+ * A sink rewinds what a corked stream had ahead after it has taken the order to cork, and before it takes the next. The
+ * answer to STOP must wait for that: the stream thread discards then, and nothing may come back to what plays next.
+ */
+static void cork(pa_sink_input *i) {
+    pa_sink_input_cork(i, true);
+    pa_sink_input_get_latency(i, NULL);
+}
+
 static void run(struct userdata *u) {
-    if (u->playback.input)
-        pa_sink_input_cork(u->playback.input, !u->started);
+    if (u->playback.input && u->started)
+        pa_sink_input_cork(u->playback.input, false);
+    else if (u->playback.input)
+        cork(u->playback.input);
     else if (u->started)
         ensure_sink_input(u);
 }
@@ -288,8 +299,6 @@ static void write_stats(struct userdata *u) {
 }
 
 static void attach(struct userdata *u) {
-    xen_backend_write(u, "underruns", "0");
-    xen_backend_write(u, "late-bytes", "0");
     u->playback.sink_put_slot =
         pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_SINK_PUT], PA_HOOK_LATE, (pa_hook_cb_t) sink_put_cb, u);
     u->playback.moved_slot = pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_SINK_INPUT_MOVE_FINISH],

@@ -20,9 +20,9 @@ enum sndif_backend_command_type {
     SNDIF_BACKEND_START,      /* begin to pull, to push */
     SNDIF_BACKEND_STOP,       /* do not any more; the source has been revoked */
     SNDIF_BACKEND_CLOSE,      /* the same, and forget playback and capture, which are freed after the reply */
-    SNDIF_BACKEND_SET_VOLUME, /* millibel_tenths[channels] */
+    SNDIF_BACKEND_SET_VOLUME, /* millidecibel[channels] */
     SNDIF_BACKEND_GET_VOLUME, /* fill them */
-    SNDIF_BACKEND_SET_MUTE,   /* muted[channels]: true where it changes, to mute_on */
+    SNDIF_BACKEND_SET_MUTE,   /* affected[channels]: true where it changes, to mute */
     SNDIF_BACKEND_LATENCY,    /* ask latency_usec of the sound server. Not replied to */
     SNDIF_BACKEND_WIPED,      /* nothing is left of a source that was revoked. Not replied to */
     SNDIF_BACKEND_REFUSED,    /* an OPEN was refused, for `reason`. Not replied to */

@@ -82,6 +82,9 @@ void sndif_playback_realign(struct sndif_playback *playback) {
 
     const struct sndif_clock clock = {.bytes = aligned};
 
+    /* before the clock, which the audio thread reads first */
+    atomic_store_explicit(&playback->skip_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&playback->floor_bytes, aligned, memory_order_release);
     sndif_clock_publish(&playback->clock, &clock);
     playback->position_bytes = aligned;
     playback->base_bytes = aligned;
@@ -393,9 +396,11 @@ void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t leng
 void sndif_playback_push_back(struct sndif_playback *playback, size_t length_bytes) {
     const uint64_t write_bytes = atomic_load_explicit(&playback->write_bytes, memory_order_acquire);
     struct sndif_clock clock = sndif_clock_read(&playback->clock);
+    const uint64_t floor_bytes = atomic_load_explicit(&playback->floor_bytes, memory_order_acquire);
     const uint64_t queued = available_bytes(write_bytes, &clock) + playback->params.buffer_bytes;
     const uint64_t kept = playback->window.bytes - min_u64(playback->window.bytes, queued);
-    const uint64_t n = min_u64(min_u64(length_bytes, playback->pulled_bytes), kept);
+    const uint64_t undiscarded = clock.bytes - min_u64(clock.bytes, floor_bytes);
+    const uint64_t n = min_u64(min_u64(length_bytes, playback->pulled_bytes), min_u64(kept, undiscarded));
 
     if (n == 0)
         return;

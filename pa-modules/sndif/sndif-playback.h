@@ -43,6 +43,7 @@ struct sndif_playback {
     atomic_uint_fast64_t write_bytes;
     struct sndif_shared_clock clock;     /* pulled so far, when, and when the next octet will be heard */
     atomic_uint_fast64_t skip_bytes;     /* the frontend went on here after an underrun: read on from there */
+    atomic_uint_fast64_t floor_bytes;    /* what lies before was discarded, and is not pushed back any more */
     atomic_bool starved;                 /* a pull has found too little since the last WRITE */
     atomic_uint_fast64_t slack_bytes;    /* least that a pull has left behind since the last WRITE */
     atomic_uint_fast64_t position_bytes; /* written by the stream thread, read by anybody */
@@ -104,8 +105,8 @@ uint64_t sndif_playback_take_fill_usec(struct sndif_playback *playback);
 void sndif_playback_pull(struct sndif_playback *playback, void *dst, size_t length_bytes, uint64_t now_usec,
                          int64_t latency_usec);
 
-/* Gives back the last length_bytes that were pulled, as far as they are still there: the sound server wants
- * them again. */
+/* Gives back the last length_bytes that were pulled, as far as they are still there and have not been discarded: the
+ * sound server wants them again. */
 void sndif_playback_push_back(struct sndif_playback *playback, size_t length_bytes);
 
 #endif

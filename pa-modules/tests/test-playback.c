@@ -420,6 +420,53 @@ static void what_is_pushed_back_is_pulled_again(void) {
     world_done(&w);
 }
 
+/* PulseAudio rewinds once more when a stream is corked, and whenever another one begins. */
+static void what_stop_has_discarded_is_not_pushed_back(void) {
+    struct world w;
+    uint32_t frames[480];
+
+    for (int pulled_since = 0; pulled_since < 2; pulled_since++) {
+        CHECK_ROW(pulled_since ? "and more was pulled since" : "right after it");
+        world_init(&w, 100, 0, 10, false);
+        write_frames(&w, RATE / 10);
+        sndif_playback_start(&w.playback, w.now_usec);
+        sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 0);
+        sndif_playback_pause(&w.playback, w.now_usec);
+        sndif_playback_realign(&w.playback);
+        w.offset = 0;
+        write_frames(&w, RATE / 10);
+        sndif_playback_start(&w.playback, w.now_usec);
+        if (pulled_since)
+            sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 0);
+        sndif_playback_push_back(&w.playback, 2 * sizeof(frames));
+        sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 0);
+        CHECK_EQ(frames[0], RATE / 10 + 1);
+        world_done(&w);
+    }
+}
+
+/* The frontend went on after an underrun, further ahead than the buffer that STOP ends. */
+static void a_skip_ends_with_stop(void) {
+    const uint64_t buffer_bytes = MS_BYTES(20);
+    struct world w;
+    uint32_t frames[480];
+
+    world_init(&w, 20, 0, 10, false);
+    sndif_playback_start(&w.playback, w.now_usec);
+    w.now_usec += 19 * MSEC;
+    sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 0);
+    sndif_playback_write_at(&w.playback, buffer_bytes + MS_BYTES(2), frames, FRAME, w.now_usec);
+    sndif_playback_pause(&w.playback, w.now_usec);
+    sndif_playback_realign(&w.playback);
+    CHECK_EQ(w.playback.position_bytes, buffer_bytes);
+
+    write_frames(&w, RATE / 50);
+    sndif_playback_start(&w.playback, w.now_usec);
+    sndif_playback_pull(&w.playback, frames, sizeof(frames), w.now_usec, 0);
+    CHECK_EQ(frames[0], 1);
+    world_done(&w);
+}
+
 static void floats_that_are_no_numbers_become_silence(void) {
     const union {
         uint32_t bits[4];
@@ -572,6 +619,8 @@ int main(void) {
          a_guest_that_was_paused_goes_on_where_the_position_is},
         {"the margin grows without a jump", the_margin_grows_without_a_jump},
         {"what is pushed back is pulled again", what_is_pushed_back_is_pulled_again},
+        {"a skip ends with STOP", a_skip_ends_with_stop},
+        {"what STOP has discarded is not pushed back", what_stop_has_discarded_is_not_pushed_back},
         {"floats that are no numbers become silence", floats_that_are_no_numbers_become_silence},
     };
 

@@ -344,8 +344,6 @@ static int connect_backend(struct userdata *u) {
     u->backend_event = u->core->mainloop->io_new(u->core->mainloop, sndif_backend_fd(u->backend),
                                                  PA_IO_EVENT_INPUT, backend_event_cb, u);
     u->direction->attach(u);
-    xen_backend_write_format(u, NULL);
-    xen_backend_write(u, "level", "0");
     xen_backend_watch_control(u);
     xen_volume_report(u);
     xen_route_is(u);

@@ -313,7 +313,6 @@ static void publish_nothing(struct userdata *u) {
 
 static void attach(struct userdata *u) {
     publish_nothing(u);
-    xen_backend_write(u, "overruns", "0");
     /* the default source changes after a source's own hook, and may have been none for us before */
     u->capture.source_put_slot = pa_hook_connect(&u->core->hooks[PA_CORE_HOOK_SOURCE_PUT], PA_HOOK_LATE,
                                                  (pa_hook_cb_t) source_put_cb, u);

@@ -41,17 +41,25 @@ static bool try_write(struct userdata *u, const char *node, const char *value) {
     return false;
 }
 
-static pa_hashmap *new_unsent(void) {
+static pa_hashmap *new_values(void) {
     return pa_hashmap_new_full(pa_idxset_string_hash_func, pa_idxset_string_compare_func, pa_xfree, pa_xfree);
 }
 
-/* What cannot be written now is kept, the last of each node, for the next connection. */
+static void set_value(pa_hashmap *values, const char *node, const char *value) {
+    pa_hashmap_remove_and_free(values, node);
+    pa_hashmap_put(values, pa_xstrdup(node), pa_xstrdup(value));
+}
+
+/* What stands there already is not written again. What cannot be written now is kept, the last of each node, for the next
+ * connection. */
 void xen_backend_write(struct userdata *u, const char *node, const char *value) {
-    if (!u->unsent)
+    if (!u->sent)
         return;
     pa_hashmap_remove_and_free(u->unsent, node);
-    if (!try_write(u, node, value))
-        pa_hashmap_put(u->unsent, pa_xstrdup(node), pa_xstrdup(value));
+    if (pa_safe_streq(pa_hashmap_get(u->sent, node), value))
+        return;
+    pa_hashmap_remove_and_free(u->sent, node); /* a write that fails may have been carried out all the same */
+    set_value(try_write(u, node, value) ? u->sent : u->unsent, node, value);
 }
 
 static void write_unsent(struct userdata *u) {
@@ -60,7 +68,7 @@ static void write_unsent(struct userdata *u) {
     void *state;
     const char *value;
 
-    u->unsent = new_unsent();
+    u->unsent = new_values();
     PA_HASHMAP_FOREACH_KV(node, value, unsent, state)
     xen_backend_write(u, node, value);
     pa_hashmap_free(unsent);
@@ -130,7 +138,9 @@ static void path_changed(struct userdata *u, const char *path) {
 
     if (strncmp(path, u->control, length) != 0)
         return;
-    if (path[length] == '\0') /* the directory itself */
+    if (path[length] == '\0' && u->is_read)
+        u->is_read = false;
+    else if (path[length] == '\0') /* the directory itself */
         read_nodes(u);
     for (size_t i = 0; path[length] == '/' && i < PA_ELEMENTSOF(control_nodes); i++)
         if (pa_streq(path + length + 1, control_nodes[i].name))
@@ -184,6 +194,7 @@ static bool watch_control(struct userdata *u) {
     u->watch_event =
         u->core->mainloop->io_new(u->core->mainloop, xs_fileno(u->xs), PA_IO_EVENT_INPUT, watch_cb, u);
     read_nodes(u);
+    u->is_read = true;
     return true;
 }
 
@@ -249,7 +260,8 @@ void xen_backend_run_stats(struct userdata *u, bool run) {
 int xen_backend_open_control(struct userdata *u) {
     if (!u->control)
         return 0;
-    u->unsent = new_unsent();
+    u->sent = new_values();
+    u->unsent = new_values();
     u->xs = xs_open(0);
     if (!u->xs) {
         pa_log("Guest %s: connecting to xenstore failed: %s. Is xenstored running?", u->guest,
@@ -264,7 +276,9 @@ void xen_backend_close_control(struct userdata *u) {
     if (u->reconnect_event)
         u->core->mainloop->time_free(u->reconnect_event);
     u->reconnect_event = NULL;
-    if (u->unsent)
+    if (u->sent) {
+        pa_hashmap_free(u->sent);
         pa_hashmap_free(u->unsent);
-    u->unsent = NULL;
+    }
+    u->sent = u->unsent = NULL;
 }

@@ -110,7 +110,9 @@ struct userdata {
     pa_usec_t latency_usec; /* that, within those bounds */
     struct xs_handle *xs;
     pa_io_event *watch_event;
-    pa_hashmap *unsent;             /* nodes to values, for the next connection */
+    bool is_read;       /* what stands there, and the event that a new watch begins with has not come yet */
+    pa_hashmap *sent;   /* nodes to their values, NULL without a control directory */
+    pa_hashmap *unsent; /* the same, for the next connection */
     pa_time_event *reconnect_event; /* while there is none */
     pa_usec_t reconnect_usec;
     unsigned malformed; /* bits: nodes whose value is malformed, which has been said */

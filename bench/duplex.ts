@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** A guest that plays and records at once, and hears what it plays: gaps of either way, and the round trip; see README.md. */
-import { parseArgs } from 'node:util';
 
 import type { Guest } from '../test/host/guest.js';
 import { Host, SPEAKERS } from '../test/host/host.js';
@@ -8,7 +7,7 @@ import type { PcmComparison } from '../test/lib/compare-pcm.js';
 import { compare, countersOf, play, Recorder } from '../test/lib/e2e-play.js';
 import { arrivalsOf, probeRoundTrip, quantile } from '../test/lib/e2e-probe.js';
 import { noise } from '../test/lib/e2e-signals.js';
-import { numberFrom } from './lib/arguments.js';
+import { benchmark, numberFrom } from './lib/command.js';
 
 const format = { format: 's16le', rate: 48_000, channels: 2 };
 const spec = `format=${format.format} rate=${format.rate} channels=${format.channels}`;
@@ -20,7 +19,6 @@ interface Arguments {
   minutes: number;
   latencyMs: number;
   impulses: number;
-  json: boolean;
 }
 
 type Faults = Pick<PcmComparison, 'gaps' | 'lostFrames' | 'insertedFrames' | 'differingFrames'>;
@@ -35,24 +33,6 @@ interface Report {
   recorded: Faults;
   underruns: number;
   overruns: number;
-}
-
-function readArguments(args: string[]): Arguments {
-  const { values } = parseArgs({
-    args,
-    options: {
-      minutes: { type: 'string', default: '10' },
-      'latency-ms': { type: 'string', default: '10' },
-      impulses: { type: 'string', default: '100' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  return {
-    minutes: numberFrom('minutes', values.minutes, 0.1, 24 * 60),
-    latencyMs: numberFrom('latency-ms', values['latency-ms'], 5, 2000),
-    impulses: numberFrom('impulses', values.impulses, 1, 500),
-    json: values.json,
-  };
 }
 
 async function measure(options: Arguments): Promise<Report> {
@@ -143,11 +123,25 @@ function textOf({ roundTrip, played, recorded, ...rest }: Report): string {
   ].join('\n');
 }
 
-try {
-  const options = readArguments(process.argv.slice(2));
-  const report = await measure(options);
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await benchmark({
+  usage: `[--minutes 10] [--latency-ms 10] [--impulses 100] [--json]
+
+A guest plays and records at the same time: the round trip of impulses, then what is missing of noise, both ways (README.md).
+
+  --minutes N      how long noise is played
+  --latency-ms N   what player and recorder ask for
+  --impulses N     how many round trips
+  --json           the report as JSON`,
+  options: {
+    minutes: { type: 'string', default: '10' },
+    'latency-ms': { type: 'string', default: '10' },
+    impulses: { type: 'string', default: '100' },
+  },
+  read: (values): Arguments => ({
+    minutes: numberFrom('minutes', values.minutes, 0.1, 24 * 60),
+    latencyMs: numberFrom('latency-ms', values['latency-ms'], 5, 2000),
+    impulses: numberFrom('impulses', values.impulses, 1, 500),
+  }),
+  measure,
+  textOf: textOf,
+});

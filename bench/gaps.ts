@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Gaps and lost frames of a guest's playback, beside PulseAudio's own in the same run; see README.md. */
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
 import { Host, SPEAKERS } from '../test/host/host.js';
 import type { Guest } from '../test/host/guest.js';
 import type { PcmComparison } from '../test/lib/compare-pcm.js';
 import { compare, countersOf, playAndRecord, type Place } from '../test/lib/e2e-play.js';
 import { noise } from '../test/lib/e2e-signals.js';
-import { numberFrom } from './lib/arguments.js';
+import { benchmark, numberFrom } from './lib/command.js';
 import { cpuSecondsOf } from '../test/lib/cpu.js';
 
 const LEAD_IN_SECONDS = 2;
@@ -21,7 +20,6 @@ interface Arguments {
   latencyMs: number;
   nullSinkArgs: string;
   csv: string | undefined;
-  json: boolean;
 }
 
 /** What is printed, one for each way; counts in frames. */
@@ -40,26 +38,6 @@ interface Figures {
 interface Report {
   figures: Figures[];
   cpuSeconds: { guestPulse: number; dom0Pulse: number };
-}
-
-function readArguments(args: string[]): Arguments {
-  const { values } = parseArgs({
-    args,
-    options: {
-      minutes: { type: 'string', default: '10' },
-      'latency-ms': { type: 'string', default: '20' },
-      norewinds: { type: 'boolean', default: false },
-      csv: { type: 'string' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  return {
-    minutes: numberFrom('minutes', values.minutes, 0.1, 24 * 60),
-    latencyMs: numberFrom('latency-ms', values['latency-ms'], 5, 2000),
-    nullSinkArgs: values.norewinds ? 'norewinds=1' : '',
-    csv: values.csv,
-    json: values.json,
-  };
 }
 
 async function measure(options: Arguments): Promise<Report> {
@@ -139,14 +117,31 @@ function writeCsv(file: string, { figures }: Report): void {
   }
 }
 
-try {
-  const options = readArguments(process.argv.slice(2));
-  const report = await measure(options);
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : tableOf(report));
-  if (options.csv !== undefined) {
-    writeCsv(options.csv, report);
-  }
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await benchmark({
+  usage: `[--minutes 10] [--latency-ms 20] [--norewinds] [--csv FILE] [--json]
+
+Plays noise in a guest and in dom0 alone at the same time, and counts what is missing of each (README.md).
+
+  --minutes N      how long
+  --latency-ms N   what the players ask for
+  --norewinds      null sinks of 50 ms blocks, which cannot go below
+  --csv FILE       appends a line for each way
+  --json           the report as JSON`,
+  options: {
+    minutes: { type: 'string', default: '10' },
+    'latency-ms': { type: 'string', default: '20' },
+    norewinds: { type: 'boolean', default: false },
+    csv: { type: 'string' },
+  },
+  read: (values): Arguments => ({
+    minutes: numberFrom('minutes', values.minutes, 0.1, 24 * 60),
+    latencyMs: numberFrom('latency-ms', values['latency-ms'], 5, 2000),
+    nullSinkArgs: values.norewinds ? 'norewinds=1' : '',
+    csv: values.csv,
+  }),
+  measure,
+  textOf: (report, { csv }) => {
+    if (csv !== undefined) writeCsv(csv, report);
+    return tableOf(report);
+  },
+});

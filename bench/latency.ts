@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Latency of a guest's playback and what it costs, beside a player in dom0 and a tunnel over TCP; see README.md. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 
 import { medianOf } from '../scripts/lib/median.js';
 import type { Guest } from '../test/host/guest.js';
@@ -10,7 +9,7 @@ import type { Machine } from '../test/host/machine.js';
 import { clockAhead, DelayProbe, type Delays } from '../test/lib/delay-probe.js';
 import { countersOf, Recorder, type Place } from '../test/lib/e2e-play.js';
 import { latencyErrors, probeLatency, quantile } from '../test/lib/e2e-probe.js';
-import { numberFrom } from './lib/arguments.js';
+import { benchmark, numberFrom } from './lib/command.js';
 import { domainCpu } from './lib/xentop.js';
 
 const format = { format: 's16le', rate: 48_000, channels: 2 };
@@ -32,7 +31,6 @@ interface Arguments {
   latenciesMs: number[];
   seconds: number;
   impulses: number;
-  json: boolean;
 }
 
 /** What is printed, a line each. */
@@ -80,24 +78,6 @@ interface Way {
   ours: boolean;
   /** Below that it asks for more than the machine has. */
   leastMs: number;
-}
-
-function readArguments(args: string[]): Arguments {
-  const { values } = parseArgs({
-    args,
-    options: {
-      'latency-ms': { type: 'string', default: '10,20,50' },
-      seconds: { type: 'string', default: '10' },
-      impulses: { type: 'string', default: '100' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  return {
-    latenciesMs: values['latency-ms'].split(',').map((text) => numberFrom('latency-ms', text, 5, 2000)),
-    seconds: numberFrom('seconds', values.seconds, 1, 3600),
-    impulses: numberFrom('impulses', values.impulses, 1, 500),
-    json: values.json,
-  };
 }
 
 async function measureAll(options: Arguments): Promise<Figures[]> {
@@ -313,11 +293,25 @@ function tableOf(figures: Figures[]): string {
     .concat('\n');
 }
 
-try {
-  const options = readArguments(process.argv.slice(2));
-  const figures = await measureAll(options);
-  process.stdout.write(options.json ? `${JSON.stringify(figures, null, 2)}\n` : tableOf(figures));
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await benchmark({
+  usage: `[--latency-ms 10,20,50] [--seconds 10] [--impulses 100] [--json]
+
+From a program's writing in a guest to dom0's monitor, beside a player in dom0 and a tunnel over TCP; on real Xen (README.md).
+
+  --latency-ms N[,N...]  what the players ask for, in turn
+  --seconds N            how long each way is measured
+  --impulses N           how many for the error of what is reported
+  --json                 the figures as JSON`,
+  options: {
+    'latency-ms': { type: 'string', default: '10,20,50' },
+    seconds: { type: 'string', default: '10' },
+    impulses: { type: 'string', default: '100' },
+  },
+  read: (values): Arguments => ({
+    latenciesMs: values['latency-ms'].split(',').map((text) => numberFrom('latency-ms', text, 5, 2000)),
+    seconds: numberFrom('seconds', values.seconds, 1, 3600),
+    impulses: numberFrom('impulses', values.impulses, 1, 500),
+  }),
+  measure: measureAll,
+  textOf: tableOf,
+});

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** How long many guests take to connect when they get their cards at once, and what that costs dom0; see README.md. */
-import { parseArgs } from 'node:util';
 
 import { Host } from '../test/host/host.js';
 import { LightGuests } from '../test/lib/light-guest.js';
 import { attachAndDetach, warmUp, type ManyFigures, type ProcessFigures } from '../test/lib/many.js';
-import { numberFrom } from './lib/arguments.js';
+import { benchmark, numberFrom } from './lib/command.js';
 
 const ROUNDS = 3;
 
@@ -50,14 +49,15 @@ function tableOf(figures: readonly ManyFigures[]): string {
   return lines.map((line) => `${line.map((cell) => cell.padStart(20)).join('')}\n`).join('');
 }
 
-try {
-  const { values } = parseArgs({
-    options: { guests: { type: 'string', default: '16,64' }, json: { type: 'boolean', default: false } },
-  });
-  const counts = values.guests.split(',').map((text) => numberFrom('guests', text, 1, 256));
-  const figures = await measure(counts);
-  process.stdout.write(values.json ? `${JSON.stringify(figures, null, 2)}\n` : tableOf(figures));
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await benchmark({
+  usage: `[--guests 16,64] [--json]
+
+So many guests get a card at the same moment, three times: how long until all are connected, and what that costs (README.md).
+
+  --guests N[,N...]  how many, in turn
+  --json             the figures as JSON`,
+  options: { guests: { type: 'string', default: '16,64' } },
+  read: ({ guests }) => guests.split(',').map((text) => numberFrom('guests', text, 1, 256)),
+  measure,
+  textOf: tableOf,
+});

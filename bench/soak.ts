@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** Guests that come, go, crash and change their volume at random, beside others that play; see README.md. */
-import { parseArgs } from 'node:util';
 
-import { soak, type SoakReport } from '../test/lib/soak.js';
-import { numberFrom } from './lib/arguments.js';
+import { soak, type SoakOptions, type SoakReport } from '../test/lib/soak.js';
+import { benchmark, numberFrom } from './lib/command.js';
 
 const SEED_MAX = 0xffff_ffff;
 
@@ -24,25 +23,28 @@ function textOf(report: SoakReport): string {
   ].join('');
 }
 
-try {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '10' },
-      seed: { type: 'string', default: String(Date.now() % SEED_MAX) },
-      'latency-ms': { type: 'string', default: '200' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  const report = await soak({
+await benchmark({
+  usage: `[--minutes 10] [--seed N] [--latency-ms 200] [--json]
+
+Sixteen guests come, go, crash and are turned up and down at random, beside four that play and must not notice (README.md).
+
+  --minutes N      how long
+  --seed N         the same again, as far as chance goes; default: another each time
+  --latency-ms N   what the four players ask for
+  --json           the report as JSON`,
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string', default: String(Date.now() % SEED_MAX) },
+    'latency-ms': { type: 'string', default: '200' },
+  },
+  read: (values): SoakOptions => ({
     minutes: numberFrom('minutes', values.minutes, 0.2, 24 * 60),
     seed: numberFrom('seed', values.seed, 0, SEED_MAX),
     players: 4,
     lightGuests: 16,
     latencyMs: numberFrom('latency-ms', values['latency-ms'], 20, 2000),
     say: (line) => process.stderr.write(`${line}\n`),
-  });
-  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : textOf(report));
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+  }),
+  measure: soak,
+  textOf,
+});

@@ -3,14 +3,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 
 import { Host } from '../test/host/host.js';
 import { DatagramReceiver } from '../test/lib/datagram-receiver.js';
 import { paths } from '../test/lib/paths.js';
 import { OwnedProcess, runCommand } from '../test/lib/process.js';
 import { waitFor } from '../test/lib/wait.js';
-import { numberFrom } from './lib/arguments.js';
+import { benchmark, numberFrom } from './lib/command.js';
 
 /** V8 collects garbage in the first quarter of a minute of rest, in several threads; nothing comes after that. */
 const SETTLE_MS = 20_000;
@@ -20,7 +19,6 @@ interface Arguments {
   idleSeconds: number;
   /** Trees with compiled programs in build/js, the first of them this one. */
   trees: readonly string[];
-  json: boolean;
 }
 
 interface Spread {
@@ -38,24 +36,6 @@ interface Report {
   rssKib: number;
   /** Voluntary context switches of all threads. */
   wakeUps: number;
-}
-
-function readArguments(args: string[]): Arguments {
-  const { values } = parseArgs({
-    args,
-    options: {
-      turns: { type: 'string', default: '15' },
-      'idle-seconds': { type: 'string', default: '10' },
-      against: { type: 'string', multiple: true, default: [] },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  return {
-    turns: numberFrom('turns', values.turns, 1, 1000),
-    idleSeconds: numberFrom('idle-seconds', values['idle-seconds'], 1, 3600),
-    trees: [paths.root, ...values.against.map((path) => resolve(path))],
-    json: values.json,
-  };
 }
 
 /** xen-audiod of a tree on a host, as systemd would start it. */
@@ -176,15 +156,25 @@ function textOf(report: Report, { idleSeconds }: Arguments): string {
   ].join('\n');
 }
 
-try {
-  const options = readArguments(process.argv.slice(2));
-  const reports = await measure(options);
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify(reports, null, 2)}\n`
-      : reports.map((report) => textOf(report, options)).join(''),
-  );
-} catch (error) {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await benchmark({
+  usage: `[--turns 15] [--idle-seconds 10] [--against TREE]... [--json]
+
+How soon xen-audiod is ready, how much memory it has then, and how often it wakes up with nothing to do (README.md).
+
+  --turns N          starts of each tree
+  --idle-seconds N   how long to look for wake-ups
+  --against TREE     another tree that is built, in turn with this one
+  --json             the reports as JSON`,
+  options: {
+    turns: { type: 'string', default: '15' },
+    'idle-seconds': { type: 'string', default: '10' },
+    against: { type: 'string', multiple: true, default: [] },
+  },
+  read: (values): Arguments => ({
+    turns: numberFrom('turns', values.turns, 1, 1000),
+    idleSeconds: numberFrom('idle-seconds', values['idle-seconds'], 1, 3600),
+    trees: [paths.root, ...values.against.map((path) => resolve(path))],
+  }),
+  measure,
+  textOf: (reports, args) => reports.map((report) => textOf(report, args)).join(''),
+});

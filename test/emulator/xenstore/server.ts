@@ -7,7 +7,7 @@ import type { Caller } from './permissions.js';
 import { handleRequest, type DomainDirectory, type Session } from './requests.js';
 import { Store } from './store.js';
 import type { Transaction } from './transactions.js';
-import { watchedPaths, WatchList, type WatchEvent } from './watches.js';
+import { watchedPaths, WatchIndex, WatchList, type WatchEvent } from './watches.js';
 import {
   encodeMessage,
   encodeStrings,
@@ -31,7 +31,8 @@ export interface StoreCounts {
 
 export class XenstoreServer {
   readonly store = new Store();
-  readonly #connections = new Set<Connection>();
+  readonly watches = new WatchIndex();
+  readonly #connections = new Map<WatchList, Connection>();
 
   constructor(
     readonly domains: DomainDirectory,
@@ -41,31 +42,37 @@ export class XenstoreServer {
   /** A program of a domain has connected. The caller may change the domain's domid later. */
   accept(socket: net.Socket, domain: Caller): void {
     const connection = new Connection(socket, domain, this);
-    this.#connections.add(connection);
-    socket.on('close', () => connection.server.#connections.delete(connection));
+    const { watches } = connection.session;
+    this.#connections.set(watches, connection);
+    socket.on('close', () => {
+      watches.clear();
+      connection.server.#connections.delete(watches);
+    });
   }
 
   /** A domain goes on at another host: its connections stay open, as the kernel's would, and are served there. */
   handOver(domain: Caller, to: XenstoreServer): void {
     for (const connection of this.#connectionsOf(domain)) {
-      this.#connections.delete(connection);
-      to.#connections.add(connection);
+      this.#connections.delete(connection.session.watches);
+      to.#connections.set(connection.session.watches, connection);
       connection.moveTo(to);
     }
   }
 
   /** Tells every watcher who may know of these changes; all but one domain, if that is not running now. */
   fire(changes: readonly Change[], suspended?: Caller): void {
-    const awake = [...this.#connections].filter(({ session }) => session.caller !== suspended);
     for (const change of changes) {
       const watched = watchedPaths(change);
-      for (const connection of awake) connection.notify(change, watched);
+      for (const watches of this.watches.concerned(watched)) {
+        const connection = this.#connections.get(watches);
+        if (connection?.session.caller !== suspended) connection?.notify(change, watched);
+      }
     }
   }
 
   /** `@introduceDomain` or `@releaseDomain`. */
   fireSpecial(name: string): void {
-    for (const connection of this.#connections) connection.notifySpecial(name);
+    for (const connection of this.#connections.values()) connection.notifySpecial(name);
   }
 
   /** After a resume: transactions are void, and each watch fires once. */
@@ -89,7 +96,7 @@ export class XenstoreServer {
   }
 
   #connectionsOf(domain: Caller): Connection[] {
-    return [...this.#connections].filter(({ session }) => session.caller === domain);
+    return [...this.#connections.values()].filter(({ session }) => session.caller === domain);
   }
 }
 
@@ -107,7 +114,7 @@ class Connection {
       caller: domain,
       store: server.store,
       domains: server.domains,
-      watches: new WatchList(),
+      watches: new WatchList(server.watches),
       transactions,
       lastTransactionId: 0,
     };
@@ -122,6 +129,7 @@ class Connection {
   moveTo(server: XenstoreServer): void {
     this.server = server;
     this.session.store = server.store;
+    this.session.watches.moveTo(server.watches);
     this.session.domains = server.domains;
   }
 
@@ -136,6 +144,7 @@ class Connection {
 
   resume(): void {
     for (const transaction of this.session.transactions.values()) transaction.isStale = true;
+    this.session.watches.follow(domainPath(this.domain.domid));
     this.#sendEvents(this.session.watches.all());
   }
 

@@ -23,12 +23,37 @@ export const watchedPaths = (change: Change): string[] =>
 
 const NONE: readonly Watch[] = [];
 
+/** Which lists have watches on a path: of many connections, a change concerns few. */
+export class WatchIndex {
+  readonly #lists = new Map<string, Set<WatchList>>();
+
+  enter(path: string, list: WatchList): void {
+    const there = this.#lists.get(path);
+    if (there === undefined) this.#lists.set(path, new Set([list]));
+    else there.add(list);
+  }
+
+  leave(path: string, list: WatchList): void {
+    const there = this.#lists.get(path);
+    there?.delete(list);
+    if (there?.size === 0) this.#lists.delete(path);
+  }
+
+  /** Those with a watch on any of the paths. */
+  concerned(paths: readonly string[]): Set<WatchList> {
+    return new Set(paths.flatMap((path) => [...(this.#lists.get(path) ?? [])]));
+  }
+}
+
 export class WatchList {
   /** In the order they were set. */
   readonly #watches = new Set<Watch>();
   /** By absolute path, for one base. */
-  readonly #index = new Map<string, Set<Watch>>();
+  readonly #byPath = new Map<string, Set<Watch>>();
   #base = '';
+
+  /** @param index of all lists that the same changes concern */
+  constructor(private index = new WatchIndex()) {}
 
   get size(): number {
     return this.#watches.size;
@@ -51,14 +76,26 @@ export class WatchList {
     const watch = this.#find(absolute, token, base);
     if (watch === undefined) throw new StoreError('ENOENT', `${path} with ${token} is not watched`);
     this.#watches.delete(watch);
-    const there = this.#index.get(absolute);
+    const there = this.#byPath.get(absolute);
     there?.delete(watch);
-    if (there?.size === 0) this.#index.delete(absolute);
+    if (there?.size === 0) {
+      this.#byPath.delete(absolute);
+      this.index.leave(absolute, this);
+    }
   }
 
   clear(): void {
     this.#watches.clear();
-    this.#index.clear();
+    this.#forgetPaths();
+  }
+
+  /** From now on the changes of another store concern it. */
+  moveTo(index: WatchIndex): void {
+    for (const path of this.#byPath.keys()) {
+      this.index.leave(path, this);
+      index.enter(path, this);
+    }
+    this.index = index;
   }
 
   /** An event for every watch, as after a resume. */
@@ -71,10 +108,9 @@ export class WatchList {
    * @param watched the change's `watchedPaths`
    */
   match(change: Change, watched: readonly string[], watcher: Caller, base: string): WatchEvent[] {
-    if (this.#watches.size === 0) return [];
-    this.#follow(base);
+    this.follow(base);
     const concerned: Watch[] = [];
-    for (const path of watched) concerned.push(...(this.#index.get(path) ?? NONE));
+    for (const path of watched) concerned.push(...(this.#byPath.get(path) ?? NONE));
     if (concerned.length === 0) return [];
     if (!change.visibleBy.some((permissions) => isAllowed(watcher, permissions, 'read'))) return [];
     return concerned.map((watch) => ({
@@ -86,25 +122,34 @@ export class WatchList {
   /** The events of `@introduceDomain` and `@releaseDomain`, which only dom0 gets. */
   matchSpecial(name: string, watcher: Caller): WatchEvent[] {
     if (!isPrivileged(watcher)) return [];
-    return [...(this.#index.get(name) ?? NONE)];
-  }
-
-  #find(absolute: string, token: string, base: string): Watch | undefined {
-    this.#follow(base);
-    return [...(this.#index.get(absolute) ?? NONE)].find((watch) => watch.token === token);
+    return [...(this.#byPath.get(name) ?? NONE)];
   }
 
   /** A domain that was resumed as another has its relative paths elsewhere. */
-  #follow(base: string): void {
+  follow(base: string): void {
     if (base === this.#base) return;
     this.#base = base;
-    this.#index.clear();
+    this.#forgetPaths();
     for (const watch of this.#watches) this.#enter(canonicalise(watch.path, base), watch);
   }
 
+  #find(absolute: string, token: string, base: string): Watch | undefined {
+    this.follow(base);
+    return [...(this.#byPath.get(absolute) ?? NONE)].find((watch) => watch.token === token);
+  }
+
   #enter(absolute: string, watch: Watch): void {
-    const there = this.#index.get(absolute);
-    if (there === undefined) this.#index.set(absolute, new Set([watch]));
-    else there.add(watch);
+    const there = this.#byPath.get(absolute);
+    if (there !== undefined) {
+      there.add(watch);
+      return;
+    }
+    this.#byPath.set(absolute, new Set([watch]));
+    this.index.enter(absolute, this);
+  }
+
+  #forgetPaths(): void {
+    for (const path of this.#byPath.keys()) this.index.leave(path, this);
+    this.#byPath.clear();
   }
 }

@@ -9,6 +9,7 @@ import { OwnedProcess, type ProcessEnd } from '../lib/process.js';
 import { within } from '../lib/wait.js';
 import { XenstoreClient } from '../lib/xenstore-client.js';
 import { ControlResponse, Counts, DOM0, type ControlRequest } from './control-protocol.js';
+import type { Fault } from './faults.js';
 
 export { DOM0 };
 
@@ -129,6 +130,25 @@ export class Emulator {
   /** A domain's grants, for debugging. */
   async grants(key: string): Promise<unknown> {
     return this.#call({ op: 'grants', key });
+  }
+
+  /**
+   * Lets calls of a domain fail although nothing is wrong with them; replaces what was ordered of the same kind before.
+   * @param after so many succeed first
+   * @param times 0 calls it off
+   */
+  async fail(key: string, fault: Fault, after = 0, times = 1): Promise<void> {
+    await this.#call({ op: 'fail', key, fault, after, times });
+  }
+
+  /** How many calls of a domain are still to fail. */
+  async faultsLeft(key: string): Promise<number> {
+    return z.int().parse(await this.#call({ op: 'faults-left', key }));
+  }
+
+  /** The next event to, or from, each port that a domain has now does not arrive. */
+  async loseEvents(key: string, way: 'to' | 'from'): Promise<void> {
+    await this.#call({ op: 'lose-events', key, way });
   }
 
   /** The path for XENSTORED_PATH. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** What goes over control.sock: one JSON object a line, a request and its answer. */
 import { z } from 'zod';
+import { FAULTS } from './faults.js';
 
 /** The special domids of Xen start above. */
 const DomId = z.int().min(0).max(0x7fef);
@@ -35,6 +36,16 @@ export const ControlRequest = z.discriminatedUnion('op', [
   z.strictObject({ id, op: z.literal('counts'), host }),
   z.strictObject({ id, op: z.literal('ports'), key: DomainKey }),
   z.strictObject({ id, op: z.literal('grants'), key: DomainKey }),
+  z.strictObject({
+    id,
+    op: z.literal('fail'),
+    key: DomainKey,
+    fault: z.enum(FAULTS),
+    after: z.int().min(0),
+    times: z.int().min(0),
+  }),
+  z.strictObject({ id, op: z.literal('faults-left'), key: DomainKey }),
+  z.strictObject({ id, op: z.literal('lose-events'), key: DomainKey, way: z.enum(['to', 'from']) }),
 ]);
 export type ControlRequest = z.input<typeof ControlRequest>;
 

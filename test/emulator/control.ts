@@ -72,6 +72,14 @@ export class ControlServer {
         return this.domains.dumpPorts(request.key);
       case 'grants':
         return this.domains.dumpGrants(request.key);
+      case 'fail':
+        this.domains.faultsOf(request.key).order(request.fault, request.after, request.times);
+        return undefined;
+      case 'faults-left':
+        return this.domains.faultsOf(request.key).left;
+      case 'lose-events':
+        this.domains.loseEvents(request.key, request.way);
+        return undefined;
     }
   }
 }

@@ -3,6 +3,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { Faults } from './faults.js';
 import { PortTable } from './hypervisor/event-channels.js';
 import { GrantTable } from './hypervisor/grants.js';
 import { Handle, type Machine } from './hypervisor/handles.js';
@@ -83,6 +84,7 @@ export class Domains implements Machine {
       isIntroduced: true,
       isDestroyed: false,
       staleCloses: 0,
+      faults: new Faults(),
       ports: new PortTable(domid, this.#slots),
       grants: new GrantTable(domid),
       host,
@@ -151,6 +153,16 @@ export class Domains implements Machine {
 
   dumpGrants(key: string): object[] {
     return this.#find(key).grants.dump();
+  }
+
+  /** What is ordered to fail. @throws DomainError */
+  faultsOf(key: string): Faults {
+    return this.#find(key).faults;
+  }
+
+  /** The next event to, or from, each port of a domain does not arrive. @throws DomainError */
+  loseEvents(key: string, way: 'to' | 'from'): void {
+    this.#find(key).ports.loseEvents(way);
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** One host: domains that number each other, and their xenstore. */
 import type { HandleDomain } from './hypervisor/handles.js';
+import type { Faults } from './faults.js';
 import type net from 'node:net';
 import type { Caller } from './xenstore/permissions.js';
 import type { DomainDirectory } from './xenstore/requests.js';
@@ -19,6 +20,7 @@ export interface Domain extends Caller, HandleDomain {
   domid: number;
   targetDomid: number | undefined;
   isIntroduced: boolean;
+  readonly faults: Faults;
   /** Another after a migration. */
   host: XenHost;
   readonly servers: net.Server[];

@@ -4,13 +4,23 @@ import { renameSync, rmSync } from 'node:fs';
 import net from 'node:net';
 
 import { DOM0 } from '../emulator/client.js';
+import { encodeMessage, MessageDecoder } from '../emulator/xenstore/wire.js';
 import { EmulatedXen } from '../host/emulated/emulated-xen.js';
 import type { Host } from '../host/host.js';
+
+/** Where the requests of a program stop. */
+interface Trip {
+  /** So many are let through. */
+  left: number;
+  readonly reached: () => void;
+}
 
 /** Stands between xenstore and all programs of dom0 that connect from now on. */
 export class XenstoreWire {
   readonly #ends = new Set<net.Socket>();
   #server: net.Server | undefined;
+  /** For the next program that connects. */
+  #trip: Trip | undefined;
 
   private constructor(
     private readonly path: string,
@@ -50,9 +60,32 @@ export class XenstoreWire {
           other.destroy();
         });
       }
-      near.pipe(far).pipe(near);
+      far.pipe(near);
+      this.#forward(near, far);
     });
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(this.path, resolve));
+  }
+
+  /** Of the next program that connects, xenstored gets so many requests and no more. Calls back at the first that it does not get. */
+  tripAfter(requests: number, reached: () => void): void {
+    this.#trip = { left: requests, reached };
+  }
+
+  #forward(near: net.Socket, far: net.Socket): void {
+    const trip = this.#trip;
+    this.#trip = undefined;
+    if (trip === undefined) {
+      near.pipe(far);
+      return;
+    }
+    const decoder = new MessageDecoder();
+    near.on('data', (octets: Buffer) => {
+      for (const message of decoder.push(octets)) {
+        if (trip.left > 0) far.write(encodeMessage(message));
+        else if (trip.left === 0) trip.reached();
+        trip.left -= 1;
+      }
+    });
   }
 }

@@ -91,6 +91,19 @@ export async function attachAndDetach(
   };
 }
 
+/** What is held once that no longer changes. */
+export async function settledCounts(host: Host): Promise<Counts> {
+  let last: Counts | undefined;
+  const isSame = async (): Promise<boolean> => {
+    const now = await host.counts();
+    const same = JSON.stringify(now) === JSON.stringify(last);
+    last = now;
+    return same;
+  };
+  await waitFor('what is held to settle', isSame, { timeoutMs: SETTLE_MS, intervalMs: 1000 });
+  return host.counts();
+}
+
 /** Waits until exactly as much is held as before. @param select of what is held, what counts */
 export async function returnsTo(
   host: Host,

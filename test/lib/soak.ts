@@ -7,16 +7,14 @@ import { Host } from '../host/host.js';
 import type { Counts } from '../host/xen.js';
 import { GapProbe, type GapCounts } from './gap-probe.js';
 import { LightGuests, type LightGuest } from './light-guest.js';
-import { backendModules, figuresOf, returnsTo } from './many.js';
+import { backendModules, figuresOf, returnsTo, settledCounts } from './many.js';
 import { runCommand } from './process.js';
 import { Random } from './random.js';
 import { slopeOf } from './slope.js';
-import { waitFor } from './wait.js';
 
 const FORMAT = 'format=s16le rate=44100 channels=2';
 /** Played in dom0 alone: what it misses is the machine's fault. */
 const LOCAL = 'local';
-const CARD_LIMIT_MS = 30_000;
 const NORM_PERCENT = 100;
 
 export interface SoakOptions {
@@ -88,8 +86,7 @@ class Soak {
     say(`seed ${seed}: ${this.options.players} players, ${lightGuests} light guests, ${minutes} minutes`);
     await this.startPlayers();
     for (let index = 1; index <= lightGuests; index += 1) await this.guests.create(`light${index}`);
-    await this.settled();
-    const before = await this.host.counts();
+    const before = await settledCounts(this.host);
     const modules = [await backendModules(this.host)];
     await Promise.all(this.guests.all.map((guest) => this.attach(guest)));
 
@@ -138,18 +135,6 @@ class Soak {
     const { latencyMs } = this.options;
     const logFile = join(this.host.dir, `probe-${name}.log`);
     this.probes.push(GapProbe.start(name, from, { client: this.host.client, sink }, { latencyMs, logFile }));
-  }
-
-  /** What is held no longer changes: all players' streams are there. */
-  private async settled(): Promise<void> {
-    let last = '';
-    const isSame = async (): Promise<boolean> => {
-      const now = JSON.stringify(await this.host.counts());
-      const same = now === last;
-      last = now;
-      return same;
-    };
-    await waitFor('the counts to settle', isSame, { timeoutMs: CARD_LIMIT_MS, intervalMs: 1000 });
   }
 
   private async attach(guest: LightGuest): Promise<void> {

@@ -100,6 +100,14 @@ export class PortTable {
     this.#ports.clear();
   }
 
+  /** The next event to, or from, each port does not arrive. */
+  loseEvents(way: 'to' | 'from'): void {
+    for (const port of this.#ports.values()) {
+      const deaf = way === 'to' ? port : port.peer;
+      if (deaf !== undefined) this.slots.loseNext(deaf.slot);
+    }
+  }
+
   dump(): object[] {
     return [...this.#ports.values()].map(({ number, handleId, remoteDomid, peer }) => ({
       port: number,

@@ -4,6 +4,7 @@
  * and frees them when it is closed or its process dies.
  */
 import fs from 'node:fs';
+import type { Fault, Faults } from '../faults.js';
 import { fifoOf, notifyPeer, type Port, type PortTable } from './event-channels.js';
 import type { Grant, GrantTable } from './grants.js';
 import { Op, RpcError, type RpcTarget } from './rpc.js';
@@ -19,6 +20,7 @@ export interface HandleDomain {
   isDestroyed: boolean;
   /** How often a living process has closed a port from before a resume, on which Linux's driver would have crashed. */
   staleCloses: number;
+  readonly faults: Faults;
 }
 
 /** What all handles share. */
@@ -74,6 +76,10 @@ export class Handle implements RpcTarget {
       return [];
     }
     if (this.domain.isDestroyed) throw new RpcError('ENODEV', 'the domain has been destroyed');
+    const fault = FAULTS_OF_CALLS[op];
+    if (fault !== undefined && this.domain.faults.strikes(fault)) {
+      throw new RpcError('ENOMEM', `${fault} is ordered to fail`);
+    }
     const act = CALLS[op];
     if (act === undefined) throw new RpcError('ENOSYS', `no call has the number ${op}`);
     return act(this, words);
@@ -219,6 +225,13 @@ export class Handle implements RpcTarget {
     }
   }
 }
+
+const FAULTS_OF_CALLS: Readonly<Record<number, Fault>> = {
+  [Op.BIND_UNBOUND]: 'bind',
+  [Op.BIND_INTERDOMAIN]: 'bind',
+  [Op.SHARE]: 'share',
+  [Op.MAP]: 'map',
+};
 
 const CALLS: Readonly<Record<number, (handle: Handle, words: readonly number[]) => number[]>> = {
   [Op.OPEN]: (handle) => [handle.id],

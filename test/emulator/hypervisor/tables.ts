@@ -11,13 +11,14 @@ export const PAGE_BYTES = 4096;
 const PAGES_MAX = 262144;
 
 /**
- * A slot, as in stand-ins/layout.h: u32 signal, handle, port, peer. Only the stand-ins write `signal` while a port is
- * bound, only Node writes the rest.
+ * A slot, as in stand-ins/layout.h: u32 signal, handle, port, peer, loses. The stand-ins write `signal` while a port is
+ * bound, and take `loses` back; Node writes the rest.
  */
 const SLOT_BYTES = 32;
 const SLOTS_MAX = 16384;
 const SIGNAL_AT = 0;
 const PEER_AT = 12;
+const LOSES_AT = 16;
 
 export class SlotTable {
   readonly #fd: number;
@@ -35,7 +36,7 @@ export class SlotTable {
   allocate(handleId: number, port: number): number {
     const slot = this.#next < SLOTS_MAX ? this.#next++ : this.#free.shift();
     if (slot === undefined) throw new RpcError('ENOSPC', 'all slots for event channels are in use');
-    this.#write(slot, SIGNAL_AT, [0, handleId, port, 0]);
+    this.#write(slot, SIGNAL_AT, [0, handleId, port, 0, 0]);
     return slot;
   }
 
@@ -44,8 +45,13 @@ export class SlotTable {
     this.#write(slot, PEER_AT, [peer]);
   }
 
+  /** The next notification of this slot gets lost. */
+  loseNext(slot: number): void {
+    this.#write(slot, LOSES_AT, [1]);
+  }
+
   free(slot: number): void {
-    this.#write(slot, SIGNAL_AT, [0, 0, 0, 0]);
+    this.#write(slot, SIGNAL_AT, [0, 0, 0, 0, 0]);
     this.#free.push(slot);
   }
 

@@ -66,6 +66,12 @@ static bool raise_event(struct event_slot *slot) {
     return take_event(slot);
 }
 
+/* Whether a test has ordered this notification to get lost. */
+static bool is_lost(struct event_slot *slot) {
+    return __atomic_load_n(&slot->loses, __ATOMIC_RELAXED) &&
+           __atomic_exchange_n(&slot->loses, 0, __ATOMIC_RELAXED);
+}
+
 static uint32_t find_slot(const xenevtchn_handle *xce, uint32_t port) {
     return port < PORTS_PER_DOMAIN ? __atomic_load_n(&xce->slot_of_port[port], __ATOMIC_ACQUIRE) : 0;
 }
@@ -217,7 +223,7 @@ int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port) {
         return -1;
     }
     peer = __atomic_load_n(&xce->slots[slot].peer, __ATOMIC_ACQUIRE);
-    if (peer && peer < EVENT_SLOTS && raise_event(&xce->slots[peer]))
+    if (peer && peer < EVENT_SLOTS && !is_lost(&xce->slots[peer]) && raise_event(&xce->slots[peer]))
         send_to_peer(xce, port, &xce->slots[peer]);
     return 0;
 }

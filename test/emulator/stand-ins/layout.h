@@ -37,8 +37,9 @@ struct event_slot {
     uint32_t signal; /* written by the processes at both ends */
     uint32_t handle; /* whose FIFO gets the port's number; this and the rest are written by the emulator */
     uint32_t port;
-    uint32_t peer; /* slot of the other end, 0 while unbound */
-    uint32_t reserved[4];
+    uint32_t peer;  /* slot of the other end, 0 while unbound */
+    uint32_t loses; /* 1: the next notification does not arrive; taken back by who notifies */
+    uint32_t reserved[3];
 };
 
 #define EVENT_SLOTS 16384u

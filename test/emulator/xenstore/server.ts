@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /** The xenstore daemon of a host: any number of connections of each domain. */
 import type net from 'node:net';
+import type { Faults } from '../faults.js';
 import type { Change } from './operations.js';
 import { domainPath } from './paths.js';
 import type { Caller } from './permissions.js';
@@ -22,6 +23,11 @@ const OUTPUT_PAUSE_BYTES = 64 * 1024;
 /** above this much it loses its connection. */
 const OUTPUT_MAX_BYTES = 1024 * 1024;
 
+/** Whose program is connected. */
+export interface Client extends Caller {
+  readonly faults: Faults;
+}
+
 /** What a domain holds in xenstore. */
 export interface StoreCounts {
   watches: number;
@@ -40,7 +46,7 @@ export class XenstoreServer {
   ) {}
 
   /** A program of a domain has connected. The caller may change the domain's domid later. */
-  accept(socket: net.Socket, domain: Caller): void {
+  accept(socket: net.Socket, domain: Client): void {
     const connection = new Connection(socket, domain, this);
     const { watches } = connection.session;
     this.#connections.set(watches, connection);
@@ -106,7 +112,7 @@ class Connection {
 
   constructor(
     private readonly socket: net.Socket,
-    private readonly domain: Caller,
+    private readonly domain: Client,
     public server: XenstoreServer,
   ) {
     const transactions = new Map<number, Transaction>();
@@ -175,6 +181,9 @@ class Connection {
 
   #answer(message: Message): void {
     try {
+      if (message.type === MessageType.WRITE && this.domain.faults.strikes('write')) {
+        throw new StoreError('ENOSPC', 'a write is ordered to fail');
+      }
       const { payload, changes, events } = handleRequest(this.session, message);
       this.#send({ ...message, payload });
       this.#sendEvents(events ?? []);

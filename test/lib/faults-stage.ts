@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 
 import type { Guest } from '../host/guest.js';
-import { Host, SPEAKERS } from '../host/host.js';
+import { Host, SPEAKERS, type HostOptions } from '../host/host.js';
 import { thisMachine } from '../host/machine.js';
 import { captureIs, sourceOutputsOf, speak } from './e2e-capture.js';
 import { awaitInMixer, sliderOf } from './e2e-control.js';
@@ -13,6 +13,7 @@ import { backendModulesOf, isPlaying, sinkInputsOf } from './e2e-lifecycle.js';
 import { Bystander, LATENCY_MS } from './e2e-lifecycle-bystander.js';
 import { Ear, FORMAT } from './e2e-lifecycle-ear.js';
 import { noise, silentFrames } from './e2e-signals.js';
+import { InhibitStandIn, Login } from './faults-login.js';
 import { XenstoreWire } from './faults-xenstore-wire.js';
 import type { OwnedProcess } from './process.js';
 import { waitFor } from './wait.js';
@@ -24,12 +25,17 @@ const VOLUME = 40_000;
 /** More than a program of the guest's needs to give up what it held: dead processes are found within 5 s. */
 const LEAK_MS = 15_000;
 const BYSTANDER_SINK = 'bystander';
+/** A sink that does not rewind sounds soon after it has been idle. */
+const HOST: HostOptions = { xen: 'emulated', policy: { capture: 'ask' }, nullSinkArgs: 'norewinds=1' };
 
 export class FaultStage {
   private player: OwnedProcess | undefined;
   private voice: OwnedProcess | undefined;
   private speakers: Ear | undefined;
   private inGuest: Ear | undefined;
+  private login: Login | undefined;
+  /** Where the subject migrates to. */
+  private there: Host | undefined;
   /** What is held while the subject plays and records: while the other guest's stream is still open, and later. */
   private readonly held: string[] = [];
 
@@ -37,6 +43,7 @@ export class FaultStage {
     readonly host: Host,
     readonly wire: XenstoreWire,
     readonly desktop: Desktop,
+    private readonly inhibit: InhibitStandIn,
     /** The guest that things are done to. */
     public subject: Guest,
     private readonly bystander: Bystander,
@@ -45,11 +52,10 @@ export class FaultStage {
   ) {}
 
   static async start(): Promise<FaultStage> {
-    // A sink that does not rewind sounds soon after it has been idle.
-    const host = await Host.start({
-      xen: 'emulated',
-      policy: { capture: 'ask' },
-      nullSinkArgs: 'norewinds=1',
+    const inhibit = InhibitStandIn.install();
+    const host = await Host.start(HOST).catch((error: unknown) => {
+      inhibit.remove();
+      throw error;
     });
     try {
       const wire = await XenstoreWire.tap(host);
@@ -64,7 +70,7 @@ export class FaultStage {
       await other.connected();
       const bystander = await Bystander.create(host, other, noiseFile);
       const desktop = new Desktop(host);
-      const stage = new FaultStage(host, wire, desktop, subject, bystander, noiseFile, pcm);
+      const stage = new FaultStage(host, wire, desktop, inhibit, subject, bystander, noiseFile, pcm);
       await stage.loadDevices();
       await desktop.call(other, 'SetRoute', 'ss', 'playback', BYSTANDER_SINK);
       await desktop.call(subject, 'AllowCaptureAlways');
@@ -73,18 +79,57 @@ export class FaultStage {
       return stage;
     } catch (error) {
       await host.stop();
+      inhibit.remove();
       throw error;
     }
   }
 
   async stop(): Promise<void> {
+    await this.login?.close();
     await this.speakers?.close();
     await this.inGuest?.close();
     await this.player?.stop();
     await this.voice?.stop();
     await this.bystander.stop();
+    await this.there?.stop();
     await this.host.stop();
     this.wire.cut();
+    this.inhibit.remove();
+  }
+
+  /** The subject goes on at another host. */
+  async migrateAway(): Promise<void> {
+    const { host, subject } = this;
+    this.there = await Host.start({ ...HOST, beside: host });
+    await host.migrate(subject, this.there);
+    const ear = await Ear.open(this.there, SPEAKERS);
+    await ear.hears();
+    await ear.close();
+  }
+
+  /** And comes back. */
+  async migrateBack(): Promise<void> {
+    const { there } = this;
+    assert.ok(there !== undefined);
+    await there.migrate(this.subject, this.host);
+    this.there = undefined;
+    await there.stop();
+  }
+
+  /** dom0 is about to sleep, and nothing holds it up any more. */
+  async fallAsleep(): Promise<void> {
+    this.login = await Login.connect(this.host.bus.address);
+    await this.login.takeName();
+    await this.inhibit.has(1, 'taken');
+    this.login.prepareForSleep(true);
+    await this.inhibit.has(2, 'released');
+  }
+
+  async wakeUp(): Promise<void> {
+    this.login?.prepareForSleep(false);
+    await this.inhibit.has(3, 'taken');
+    await this.login?.close();
+    this.login = undefined;
   }
 
   /** The subject's sink and source. */

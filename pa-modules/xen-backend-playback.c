@@ -247,7 +247,8 @@ static void open_stream(struct userdata *u, const struct sndif_backend_command *
  */
 static void cork(pa_sink_input *i) {
     pa_sink_input_cork(i, true);
-    pa_sink_input_get_latency(i, NULL);
+    if (i->sink) /* it may be on its way from one to another */
+        pa_sink_input_get_latency(i, NULL);
 }
 
 static void run(struct userdata *u) {

@@ -3,7 +3,7 @@
  * The tree of nodes. Nodes never change: an edit makes new ones along its path, so that a transaction's snapshot is
  * the root it started from.
  */
-import { childOf, parentOf, segments } from './paths.js';
+import { childOf, segments } from './paths.js';
 import { ownedBy, type Permissions } from './permissions.js';
 
 export interface StoreNode {
@@ -82,21 +82,28 @@ export class Store implements StoreView {
   }
 
   #replace(path: string, node: StoreNode | undefined): void {
-    const parentPath = parentOf(path);
-    if (parentPath === undefined) {
-      if (node === undefined) throw new Error('the root of the store cannot be removed');
-      this.#root = node;
-      return;
-    }
-    const parent = this.get(parentPath);
-    if (parent === undefined) throw new Error(`${path} has no parent: a mistake of the caller`);
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    const children = new Map(parent.children);
-    const isSameSet = children.has(name) === (node !== undefined);
-    if (node === undefined) children.delete(name);
-    else children.set(name, node);
-    const generation = isSameSet ? parent.generation : Store.#nextGeneration();
-    this.#replace(parentPath, { ...parent, children, generation });
+    const root = this.#replaced(this.#root, segments(path), 0, node);
+    if (root === undefined) throw new Error('the root of the store cannot be removed');
+    this.#root = root;
+  }
+
+  /** What becomes of a node when one at or below it becomes another; `names` from `depth` on lead there. */
+  #replaced(
+    at: StoreNode | undefined,
+    names: readonly string[],
+    depth: number,
+    node: StoreNode | undefined,
+  ): StoreNode | undefined {
+    const name = names[depth];
+    if (name === undefined) return node;
+    if (at === undefined) throw new Error(`/${names.join('/')} has no parent: a mistake of the caller`);
+    const before = at.children.get(name);
+    const after = this.#replaced(before, names, depth + 1, node);
+    const children = new Map(at.children);
+    if (after === undefined) children.delete(name);
+    else children.set(name, after);
+    const isSameSet = (before === undefined) === (after === undefined);
+    return { ...at, children, generation: isSameSet ? at.generation : Store.#nextGeneration() };
   }
 
   static #nextGeneration(): number {

@@ -36,7 +36,7 @@ import type { SleepWatch } from '../login1/sleep-watch.js';
 const TOPIC = 'dbus';
 const LEVELS_OFF_TIMEOUT_MS = 300;
 /** All guests are compared for each change that is told; nobody sees so short a time. */
-const PUBLISH_MS = 10;
+const PUBLISH_MS = 40;
 
 /** Who may do more than read; see `authorise`. */
 export interface AccessRules {

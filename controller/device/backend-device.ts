@@ -21,6 +21,7 @@ import type { ClockPort, LogMessage, LogPort, PulseModule, PulsePort, Watch, Xen
 import { readIfAllowed } from './read-if-allowed.js';
 import { changesDevice, runStep, type StepTarget } from './steps.js';
 import { StreamSet, unloadIfUp, type StreamsCondition } from './stream-set.js';
+import { WatchedNodes } from './watched-nodes.js';
 
 /** What a device needs of the daemon around it. */
 export interface DeviceContext {
@@ -56,11 +57,13 @@ const ROUNDS_PER_SECOND = 10;
  * One card of one guest, the backend's side.
  *
  * All work runs in one loop: look, plan, act, until there is nothing to do. `notify` only asks for another look, so any
- * number of events costs at most one round, and a newer look supersedes an older plan. Nothing here waits for the guest.
+ * number of events costs at most one round, and a newer look supersedes an older plan. A look reads again what an event has named.
+ * Nothing here waits for the guest.
  */
 export class BackendDevice implements StepTarget {
   readonly #path: string;
   readonly #frontendPath: string;
+  readonly #nodes: WatchedNodes;
   #found: Found | undefined;
   readonly #patience: Patience;
   readonly #retry = new Backoff(BACKOFF_BASE_MS, BACKOFF_CEILING_MS);
@@ -88,6 +91,7 @@ export class BackendDevice implements StepTarget {
     private readonly context: DeviceContext,
     readonly id: DeviceId,
   ) {
+    this.#nodes = new WatchedNodes(context.xenstore);
     this.#patience = new Patience(context.config.handshake.holdInitWaitMs);
     this.#path = backendPath(context.ownDomid, id);
     this.#frontendPath = frontendPath(id);
@@ -109,9 +113,10 @@ export class BackendDevice implements StepTarget {
     return this.isDisconnected && !this.#frontendLags;
   }
 
-  /** Something about the device may have changed: look at it. */
-  notify(): void {
+  /** Something about the device may have changed, in xenstore no more than that path and what is below: look at it. */
+  notify(path?: string): void {
     if (this.#stopped) return;
+    this.#nodes.changed(path);
     this.#dirty = true;
     this.#worker ??= this.#work();
   }
@@ -189,16 +194,16 @@ export class BackendDevice implements StepTarget {
 
   async #observe(): Promise<Observation> {
     const { xenstore, pulse, clock } = this.context;
-    this.#backendText = await xenstore.read(`${this.#path}/state`);
+    this.#backendText = await this.#nodes.read(`${this.#path}/state`);
     const backend = this.#backendText === undefined ? undefined : parseXenbusState(this.#backendText);
     this.#patience.saw(backend, clock.nowMs());
     this.#condition = (await this.#found?.streams.condition()) ?? FINE;
-    const frontend = parseXenbusState(await readIfAllowed(xenstore, `${this.#frontendPath}/state`));
+    const frontend = parseXenbusState(await readIfAllowed(this.#nodes, `${this.#frontendPath}/state`));
     this.#frontendLags &&= frontendHoldsRings(frontend);
     return {
       backend,
       frontend,
-      online: (await xenstore.read(`${this.#path}/online`)) !== '0',
+      online: (await this.#nodes.read(`${this.#path}/online`)) !== '0',
       domainAlive: (this.#domainAlive ??= await xenstore.isDomainIntroduced(this.id.domid)),
       frontendPathRight: backend === undefined || (await this.#frontendPathIsRight()),
       serverUp: pulse.isUp,
@@ -210,14 +215,16 @@ export class BackendDevice implements StepTarget {
   async #find(): Promise<void> {
     if (this.#found !== undefined) return;
     const { ownDomid, config, xenstore, pulse, control, guests } = this.context;
-    if ((await xenstore.read(`${this.#path}/state`)) === undefined) return;
+    if ((await this.#nodes.read(`${this.#path}/state`)) === undefined) return;
     const identity = await readGuest(xenstore, this.id.domid);
-    const look = (): void => {
-      this.notify();
+    const look = (path: string): void => {
+      this.notify(path);
     };
     const watch = await xenstore.watch(`${this.#frontendPath}/state`, look);
+    this.#nodes.changed(this.#frontendPath);
     const guest = guests.card(this.id, identity, CARD_STATES[this.#link]);
-    const context = { ownDomid, moduleName: config.pulse.modules.backend, xenstore, pulse, control };
+    const moduleName = config.pulse.modules.backend;
+    const context = { ownDomid, moduleName, xenstore, nodes: this.#nodes, pulse, control };
     this.#found = { guest, watch, streams: new StreamSet(context, this.id, guest, look) };
     this.#guestName = identity.name;
     this.#label = `${identity.name}/${this.id.devid}`;
@@ -233,7 +240,7 @@ export class BackendDevice implements StepTarget {
   }
 
   async #frontendPathIsRight(): Promise<boolean> {
-    const named = await this.context.xenstore.read(`${this.#path}/frontend`);
+    const named = await this.#nodes.read(`${this.#path}/frontend`);
     if (named === this.#frontendPath) return true;
     this.#warnOnce(
       `${this.#path}/frontend: expected ${this.#frontendPath}, found ${String(named)}: left alone`,
@@ -398,11 +405,10 @@ export class BackendDevice implements StepTarget {
 
   async #writeIf(nodes: Readonly<Record<string, string>>): Promise<boolean> {
     if (this.#backendText === undefined) return false;
-    return await this.context.xenstore.writeIf(
-      this.#path,
-      { node: 'state', value: this.#backendText },
-      nodes,
-    );
+    const guard = { node: 'state', value: this.#backendText };
+    const written = await this.context.xenstore.writeIf(this.#path, guard, nodes);
+    for (const node of Object.keys(nodes)) this.#nodes.changed(`${this.#path}/${node}`);
+    return written;
   }
 
   /** An error of our own side: tried again later, logged when it is another than before. */

@@ -6,7 +6,10 @@ import type { XenstoreReader } from './ports.js';
  * The value of a node of another domain; undefined when it is absent, or not to be read by us. To a driver domain xenstored
  * says "denied" of both: what is absent is judged by the directory above it.
  */
-export const readIfAllowed = async (reader: XenstoreReader, path: string): Promise<string | undefined> => {
+export const readIfAllowed = async (
+  reader: Pick<XenstoreReader, 'read'>,
+  path: string,
+): Promise<string | undefined> => {
   try {
     return await reader.read(path);
   } catch (error) {

@@ -91,7 +91,7 @@ export class DeviceRegistry {
     if (this.#stopped) return;
     const id = deviceOfBackendPath(this.#context.ownDomid, path);
     if (id !== undefined) {
-      this.#ensure(id).notify();
+      this.#ensure(id).notify(path);
       return;
     }
     this.#notifyAll();

@@ -11,6 +11,7 @@ import { quoted } from '../util/text.js';
 import { controlPath, type DeviceId, type StreamId } from '../xenbus/paths.js';
 import type { ControlDirectory } from './control-directory.js';
 import type { PulseModule, PulsePort, Watch, XenstorePort } from './ports.js';
+import type { WatchedNodes } from './watched-nodes.js';
 
 /** How the streams of a card are, by what their modules say. */
 export interface StreamsCondition {
@@ -34,6 +35,7 @@ export interface StreamSetContext {
   readonly ownDomid: number;
   readonly moduleName: string;
   readonly xenstore: XenstorePort;
+  readonly nodes: WatchedNodes;
   readonly pulse: PulsePort;
   readonly control: ControlDirectory;
 }
@@ -54,8 +56,8 @@ export class StreamSet {
     private readonly context: StreamSetContext,
     private readonly id: DeviceId,
     private readonly guest: Guest,
-    /** Called when a module has changed its stream's state. */
-    private readonly onStateChange: () => void,
+    /** Called when a module has changed its stream's state, which is one of the nodes. */
+    private readonly onStateChange: (path: string) => void,
   ) {}
 
   get size(): number {
@@ -120,7 +122,7 @@ export class StreamSet {
   async condition(): Promise<StreamsCondition> {
     if (this.#unlisted !== undefined) return { streams: 'lost', reason: this.#unlisted };
     for (const stream of this.#streams) {
-      const state = (await this.context.xenstore.read(`${stream.control}/state`)) ?? '';
+      const state = (await this.context.nodes.read(`${stream.control}/state`)) ?? '';
       if (state.startsWith('broken')) return { streams: 'broken', reason: quoted(state, 256) };
       if (state.startsWith('lost')) return { streams: 'lost', reason: quoted(state, 256) };
     }
@@ -164,6 +166,7 @@ export class StreamSet {
     const stream: ConnectedStream = { module, control, linuxQuirks: setup.card.linuxQuirks };
     this.#streams.push(stream); // before what may fail: it is released with the others
     stream.watch = await this.context.xenstore.watch(`${control}/state`, this.onStateChange);
+    this.context.nodes.changed(control);
   }
 
   #controlPath(id: StreamId): string {

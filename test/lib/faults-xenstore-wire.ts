@@ -8,8 +8,13 @@ import { encodeMessage, MessageDecoder } from '../emulator/xenstore/wire.js';
 import { EmulatedXen } from '../host/emulated/emulated-xen.js';
 import type { Host } from '../host/host.js';
 
+/** xen-audiod's: for transactions, for the rest, and a silent one that tells of the end. */
+const CONNECTIONS = 3;
+
 /** Where the requests of a program stop. */
 interface Trip {
+  /** How many of its connections are still to come. */
+  connections: number;
   /** So many are let through. */
   left: number;
   readonly reached: () => void;
@@ -19,7 +24,7 @@ interface Trip {
 export class XenstoreWire {
   readonly #ends = new Set<net.Socket>();
   #server: net.Server | undefined;
-  /** For the next program that connects. */
+  /** For the program that connects next. */
   #trip: Trip | undefined;
 
   private constructor(
@@ -67,18 +72,19 @@ export class XenstoreWire {
     await new Promise<void>((resolve) => server.listen(this.path, resolve));
   }
 
-  /** Of the next program that connects, xenstored gets so many requests and no more. Calls back at the first that it does not get. */
+  /** Of the xen-audiod that connects next, xenstored gets so many requests and no more. Calls back at the first that it does not get. */
   tripAfter(requests: number, reached: () => void): void {
-    this.#trip = { left: requests, reached };
+    this.#trip = { connections: CONNECTIONS, left: requests, reached };
   }
 
   #forward(near: net.Socket, far: net.Socket): void {
     const trip = this.#trip;
-    this.#trip = undefined;
     if (trip === undefined) {
       near.pipe(far);
       return;
     }
+    trip.connections -= 1;
+    if (trip.connections === 0) this.#trip = undefined;
     const decoder = new MessageDecoder();
     near.on('data', (octets: Buffer) => {
       for (const message of decoder.push(octets)) {

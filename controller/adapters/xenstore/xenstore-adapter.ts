@@ -10,16 +10,12 @@ import type {
   XenstoreTransaction,
 } from '../../device/ports.js';
 import { XenAudioError } from '../../util/errors.js';
-import { SerialQueue } from '../../util/queue.js';
-import { withTimeout } from '../../util/timeout.js';
+import { Connection, type Operation } from './connection.js';
 import { watchForEnd } from './end-watch.js';
-import { errnoName, LibXenstore, type CallResult, type XsHandle } from './libxenstore.js';
+import { errnoName, LibXenstore, type CallResult } from './libxenstore.js';
 import { WatchLoop } from './watch-loop.js';
 
-type Operation = Parameters<LibXenstore['call']>[0];
-
 const TOPIC = 'xenstore';
-const CALL_TIMEOUT_MS = 5000;
 const TRANSACTION_TRIES = 8;
 const OUTSIDE_TRANSACTION = 0;
 /** `enum xs_perm_type`: what the owner's entry gives others, and what a reader's gives it. */
@@ -35,11 +31,10 @@ const LOST_ERRNOS = ['EBADF', 'EINVAL', 'EPIPE', 'EIO', 'ECONNRESET', 'ENOTCONN'
 );
 
 /**
- * The domain's own connection to xenstore, over libxenstore. One call at a time runs on it, each with a time limit.
- * Once it is lost, calls fail at once and watches are gone.
+ * The domain's own connections to xenstore, over libxenstore: one for transactions, which are a third of all calls, and one for
+ * the rest. Each carries one call at a time, with a time limit. Once either is lost, calls fail at once and watches are gone.
  */
 export class XenstoreAdapter implements XenstorePort {
-  readonly #queue = new SerialQueue();
   readonly #listeners = new Map<string, (path: string) => void>();
   #loop: WatchLoop | undefined;
   #endWatching: () => void = () => undefined;
@@ -48,25 +43,27 @@ export class XenstoreAdapter implements XenstorePort {
 
   private constructor(
     private readonly library: LibXenstore,
-    private readonly handle: XsHandle,
+    private readonly main: Connection,
+    private readonly transactions: Connection,
     private readonly log: LogPort,
     private readonly onLost: (error: unknown) => void,
   ) {}
 
   /**
-   * Opens the connection (`XENSTORED_PATH`, xenstored's socket or the kernel's device, as libxenstore finds it).
+   * Connects (`XENSTORED_PATH`, xenstored's socket or the kernel's device, as libxenstore finds it).
    * @param onLost called once when the connection is found broken: nothing works any more
    */
   static async open(log: LogPort, onLost: (error: unknown) => void): Promise<XenstoreAdapter> {
     const library = new LibXenstore();
-    const { value, errno } = await withTimeout(library.call('open', 0), CALL_TIMEOUT_MS, 'opening xenstore');
-    if (value === null) {
-      throw new XenAudioError(
-        'xenstore',
-        `xenstore cannot be opened (${errnoName(errno)}): does this system run on Xen, with xenstored started?`,
-      );
+    const main = await Connection.open(library);
+    let transactions: Connection;
+    try {
+      transactions = await Connection.open(library);
+    } catch (error) {
+      await main.close().catch(() => undefined);
+      throw error;
     }
-    const adapter = new XenstoreAdapter(library, value as XsHandle, log, onLost);
+    const adapter = new XenstoreAdapter(library, main, transactions, log, onLost);
     try {
       await adapter.#startLoop();
     } catch (error) {
@@ -80,9 +77,7 @@ export class XenstoreAdapter implements XenstorePort {
     this.#endWatching();
     await this.#loop?.stop();
     this.#listeners.clear();
-    // Behind all calls, which need the handle, and not in vain when it is lost: it frees what the library holds.
-    const closed = this.#queue.run(() => this.library.call('close', this.handle));
-    await withTimeout(closed, CALL_TIMEOUT_MS, 'closing xenstore');
+    await Promise.all([this.main.close(), this.transactions.close()]);
   }
 
   read(path: string): Promise<string | undefined> {
@@ -141,11 +136,11 @@ export class XenstoreAdapter implements XenstorePort {
     const token = String(this.#nextToken);
     this.#nextToken += 1;
     this.#listeners.set(token, listener);
-    await this.#expectTrue('watch', path, path, token);
+    this.#expectTrue('watch', path, await this.#call('watch', path, path, token));
     return {
       remove: async () => {
         if (!this.#listeners.delete(token) || this.#lost) return;
-        await this.#expectTrue('unwatch', path, path, token);
+        this.#expectTrue('unwatch', path, await this.#call('unwatch', path, path, token));
       },
     };
   }
@@ -168,7 +163,7 @@ export class XenstoreAdapter implements XenstorePort {
       this.log.debug(TOPIC, () => `watch ${path}`);
       this.#listeners.get(token)?.(path);
     };
-    this.#loop = new WatchLoop(this.library, this.handle, Number(value), deliver, (error) => {
+    this.#loop = new WatchLoop(this.library, this.main.handle, Number(value), deliver, (error) => {
       this.#lose(error);
     });
     this.#loop.start();
@@ -179,7 +174,7 @@ export class XenstoreAdapter implements XenstorePort {
 
   async #read(tx: number, path: string): Promise<string | undefined> {
     const length = [0];
-    const { value, errno } = await this.#call('read', path, tx, path, length);
+    const { value, errno } = await this.#callIn(tx, 'read', path, path, length);
     if (value !== null) return this.library.takeValue(value, length[0] ?? 0).toString('utf8');
     if (errno === ENOENT) return undefined;
     throw this.#failure('read', path, errno);
@@ -187,7 +182,7 @@ export class XenstoreAdapter implements XenstorePort {
 
   async #list(tx: number, path: string): Promise<string[] | undefined> {
     const count = [0];
-    const { value, errno } = await this.#call('directory', path, tx, path, count);
+    const { value, errno } = await this.#callIn(tx, 'directory', path, path, count);
     if (value !== null) return this.library.takeNames(value, count[0] ?? 0);
     if (errno === ENOENT) return undefined;
     throw this.#failure('directory', path, errno);
@@ -195,11 +190,11 @@ export class XenstoreAdapter implements XenstorePort {
 
   async #write(tx: number, path: string, value: string): Promise<void> {
     const octets = Buffer.from(value, 'utf8');
-    await this.#expectTrue('write', path, tx, path, octets, octets.length);
+    this.#expectTrue('write', path, await this.#callIn(tx, 'write', path, path, octets, octets.length));
   }
 
   async #remove(tx: number, path: string): Promise<void> {
-    const { value, errno } = await this.#call('rm', path, tx, path);
+    const { value, errno } = await this.#callIn(tx, 'rm', path, path);
     if (value !== true && errno !== ENOENT) throw this.#failure('rm', path, errno);
   }
 
@@ -207,17 +202,18 @@ export class XenstoreAdapter implements XenstorePort {
   async #makeDirectory(tx: number, path: string, permissions: NodePermissions): Promise<void> {
     const readers = permissions.readerDomids.flatMap((domid) => [domid, XS_PERM_READ]);
     const entries = Uint32Array.of(permissions.ownerDomid, XS_PERM_NONE, ...readers);
-    await this.#expectTrue('mkdir', path, tx, path);
-    await this.#expectTrue('setPermissions', path, tx, path, Buffer.from(entries.buffer), entries.length / 2);
+    this.#expectTrue('mkdir', path, await this.#callIn(tx, 'mkdir', path, path));
+    const permitted = [path, Buffer.from(entries.buffer), entries.length / 2];
+    this.#expectTrue('setPermissions', path, await this.#callIn(tx, 'setPermissions', path, ...permitted));
   }
 
   /** Runs `body` in a transaction; again, a bounded number of times, when others wrote what it read. */
   async #transaction<T>(body: (tx: number) => Promise<T>): Promise<T> {
     for (let attempt = 1; attempt <= TRANSACTION_TRIES; attempt += 1) {
-      const { value: tx, errno } = await this.#call('transactionStart', 'transaction');
+      const { value: tx, errno } = await this.#callOn(this.transactions, 'transactionStart', 'transaction');
       if (tx === 0) throw this.#failure('transactionStart', 'transaction', errno);
       const result = await this.#inTransaction(Number(tx), body);
-      const end = await this.#call('transactionEnd', 'transaction', tx, false);
+      const end = await this.#callIn(Number(tx), 'transactionEnd', 'transaction', false);
       if (end.value === true) return result;
       if (end.errno !== EAGAIN) throw this.#failure('transactionEnd', 'transaction', end.errno);
     }
@@ -231,22 +227,36 @@ export class XenstoreAdapter implements XenstorePort {
     try {
       return await body(tx);
     } catch (error) {
-      await this.#call('transactionEnd', 'transaction', tx, true);
+      await this.#callIn(tx, 'transactionEnd', 'transaction', true);
       throw error;
     }
   }
 
-  async #expectTrue(operation: Operation, subject: string, ...args: unknown[]): Promise<void> {
-    const { value, errno } = await this.#call(operation, subject, ...args);
+  #expectTrue(operation: Operation, subject: string, { value, errno }: CallResult): void {
     if (value !== true) throw this.#failure(operation, subject, errno);
   }
 
   #call(operation: Operation, subject: string, ...args: unknown[]): Promise<CallResult> {
-    const call = this.#queue.run(() => {
-      if (!this.#lost) return this.library.call(operation, this.handle, ...args);
+    return this.#callOn(this.main, operation, subject, ...args);
+  }
+
+  /** A call in a transaction, or outside. */
+  #callIn(tx: number, operation: Operation, subject: string, ...args: unknown[]): Promise<CallResult> {
+    const connection = tx === OUTSIDE_TRANSACTION ? this.main : this.transactions;
+    return this.#callOn(connection, operation, subject, tx, ...args);
+  }
+
+  #callOn(
+    connection: Connection,
+    operation: Operation,
+    subject: string,
+    ...args: unknown[]
+  ): Promise<CallResult> {
+    const check = (): void => {
+      if (!this.#lost) return;
       throw new XenAudioError('xenstore-lost', `xenstore ${operation} ${subject}: the connection is lost`);
-    });
-    return withTimeout(call, CALL_TIMEOUT_MS, `xenstore ${operation} ${subject}`);
+    };
+    return connection.call(operation, subject, args, check);
   }
 
   #failure(operation: Operation, subject: string, errno: number): XenAudioError {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+import { constants } from 'node:os';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -17,7 +18,7 @@ export interface Benchmark<T extends Options, Arguments, Report> {
   textOf(report: Report, args: Arguments): string;
 }
 
-/** Runs a benchmark as a command. An error is one line, and exit code 1. */
+/** Runs a benchmark as a command. An error is one line, and exit code 1; a signal ends it in order, its processes with it. */
 export async function benchmark<T extends Options, Arguments, Report>(
   bench: Benchmark<T, Arguments, Report>,
 ): Promise<void> {
@@ -30,6 +31,9 @@ export async function benchmark<T extends Options, Arguments, Report>(
       return;
     }
     const args = bench.read(values as Values<T>);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => process.exit(128 + constants.signals[signal]));
+    }
     const report = await bench.measure(args);
     process.stdout.write(json === true ? `${JSON.stringify(report, null, 2)}\n` : bench.textOf(report, args));
   } catch (error) {

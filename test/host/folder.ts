@@ -11,9 +11,17 @@ export function defaultDir(): string {
   return join(userFolder(), 'host');
 }
 
+/** Of this process, which are memory: none of them may outlive it. */
+const testFolders = new Set<string>();
+process.once('exit', () => {
+  testFolders.forEach(removeFolder);
+});
+
 /** Makes a new private folder for a host that a test runs. */
 export function makeTestFolder(): string {
-  return mkdtempSync(join(userFolder(), 't-'));
+  const path = mkdtempSync(join(userFolder(), 't-'));
+  testFolders.add(path);
+  return path;
 }
 
 /**
@@ -46,7 +54,8 @@ export function claimFolder(dir: string): string {
 }
 
 export function removeFolder(dir: string): void {
-  rmSync(dir, { recursive: true, force: true });
+  rmSync(dir, { recursive: true, force: true, maxRetries: 3 }); // what ends may still write
+  testFolders.delete(dir);
 }
 
 /** Our folder on tmpfs, where shared pages and sockets belong: only we may enter it. */

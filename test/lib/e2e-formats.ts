@@ -44,6 +44,12 @@ export const nameOf = ({ format, rate, channels }: StreamFormat): string =>
 export const argumentsOf = ({ format, rate, channels }: StreamFormat): string =>
   `format=${format} rate=${rate} channels=${channels}`;
 
+/** Holds 170 ms of the widest stream: with 40, a machine that stalls for so long was heard. */
+export const WIDE_BUFFER_BYTES = 1_048_576;
+
+/** Lets a guest have that much, which is four times what policy allows unless it is told otherwise. */
+export const WIDE_LIMITS = { limits: { 'buffer-bytes': WIDE_BUFFER_BYTES } };
+
 export const base: StreamFormat = { format: 's16le', rate: 48_000, channels: 2 };
 
 /** The same at both ends: sample for sample. */

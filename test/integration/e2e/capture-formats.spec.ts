@@ -11,12 +11,13 @@ import {
   exactRows,
   FormatTable,
   nameOf,
+  WIDE_BUFFER_BYTES,
+  WIDE_LIMITS,
 } from '../../lib/e2e-formats.js';
 import type { StreamFormat } from '../../lib/pulse.js';
 
 const FEED = 'row';
-/** Holds 40 ms of the widest stream. */
-const card = { ...soundCard('wide'), bufferSizeBytes: 262_144 };
+const card = { ...soundCard('wide'), bufferSizeBytes: WIDE_BUFFER_BYTES };
 
 describe('end to end: sample formats, rates and channels that a guest records', function () {
   this.timeout(60_000);
@@ -25,7 +26,7 @@ describe('end to end: sample formats, rates and channels that a guest records', 
   const table = new FormatTable();
 
   before(async () => {
-    host = await Host.start({ policy: { source: `${FEED}.monitor` } });
+    host = await Host.start({ policy: { source: `${FEED}.monitor`, ...WIDE_LIMITS } });
     guest = await host.addGuest();
     await host.allowCapture(guest);
   });

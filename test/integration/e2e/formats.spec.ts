@@ -13,6 +13,8 @@ import {
   exactRows,
   FormatTable,
   nameOf,
+  WIDE_BUFFER_BYTES,
+  WIDE_LIMITS,
 } from '../../lib/e2e-formats.js';
 import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { playAndRecord } from '../../lib/e2e-play.js';
@@ -20,13 +22,11 @@ import type { StreamFormat } from '../../lib/pulse.js';
 import type { VsndCard } from '../../lib/toolstack.js';
 
 const LEAD_IN_SECONDS = 0.5;
-const PLAYER_LATENCY_MS = 300;
+const PLAYER_LATENCY_MS = 500;
 const DOM0_SINK = 'row';
-/** Holds 40 ms of the widest stream. */
-const BUFFER_BYTES = 262_144;
 
 const cards: Record<'wide' | 'narrow', VsndCard> = {
-  wide: { ...soundCard('wide'), bufferSizeBytes: BUFFER_BYTES },
+  wide: { ...soundCard('wide'), bufferSizeBytes: WIDE_BUFFER_BYTES },
   narrow: {
     ...soundCard('narrow'),
     sampleFormats: ['s16_le'],
@@ -77,7 +77,7 @@ describe('end to end: sample formats, rates and channels', function () {
   const table = new FormatTable();
 
   before(async () => {
-    host = await Host.start({ policy: { sink: DOM0_SINK } });
+    host = await Host.start({ policy: { sink: DOM0_SINK, ...WIDE_LIMITS } });
     guest = await host.addGuest();
   });
 

@@ -351,7 +351,9 @@ export class BackendDevice implements StepTarget {
   }
 
   async removeDirectory(): Promise<boolean> {
-    return await removeBackendDirectory(this.context.xenstore, this.context.ownDomid, this.id);
+    const removed = await removeBackendDirectory(this.context.xenstore, this.context.ownDomid, this.id);
+    this.#nodes.changed(this.#path);
+    return removed;
   }
 
   /** Final, so not done on an old look: the toolstack may have made the device anew. What may fail comes first. */

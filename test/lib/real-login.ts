@@ -81,8 +81,11 @@ export class RealLogin {
     await this.call('Suspend', 'b', false);
     const job = await within('logind to let the machine sleep', SLEEP_MS, sleeping);
     const waitedMs = performance.now() - begun;
-    await asleep();
-    job.done();
+    try {
+      await asleep();
+    } finally {
+      job.done();
+    }
     return waitedMs;
   }
 

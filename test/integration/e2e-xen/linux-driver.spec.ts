@@ -79,7 +79,7 @@ for (const rate of [44_100, 48_000]) {
         guest = await host.addGuest({ pulse: false });
         await loadDriver(guest);
         file = await bringPcm(guest, 'noise', Buffer.concat([silentFrames(format, LEAD_IN_SECONDS), pcm]));
-        holder = held ? await holdSink(host, format) : undefined;
+        holder = held ? holdSink(host, format) : undefined;
       });
 
       after(async () => {
@@ -101,6 +101,7 @@ for (const rate of [44_100, 48_000]) {
             const figures = JSON.stringify({ ...result, ...(await countersOf(host, guest)) });
             assert.equal(result.exact, true, `${figures}\n${said()}`);
             assert.doesNotMatch(said(), /underrun/);
+            assert.notEqual(holder?.running, false, 'the program that held the sink has ended');
           } finally {
             await player.stop();
             await recorder.stop();
@@ -228,10 +229,8 @@ async function drainAndTell(
   await runIn(guest, 'bash', '-c', `${play} && echo drained >/dev/udp/\${SSH_CONNECTION%% *}/${port}`);
 }
 
-/** Another program that plays silence with so little latency that the sink must come down to it. */
-async function holdSink(host: Host, format: StreamFormat): Promise<OwnedProcess> {
-  const file = `${host.dir}/silence`;
-  const { machine } = host.client;
-  await machine.write(file, silentFrames(format, 600));
-  return host.client.play(SPEAKERS, file, format, { latencyMs: HELD_MS, logFile: `${host.dir}/holder.log` });
+/** Another program that plays silence, for as long as it is let, with so little latency that the sink must come down to it. */
+function holdSink(host: Host, format: StreamFormat): OwnedProcess {
+  const logFile = `${host.dir}/holder.log`;
+  return host.client.play(SPEAKERS, '/dev/zero', format, { latencyMs: HELD_MS, logFile });
 }

@@ -120,9 +120,10 @@ export class PulseClient {
     sink: string,
     file: string,
     format: StreamFormat,
-    options: { latencyMs?: number; logFile?: string } = {},
+    options: { latencyMs?: number; processMs?: number; logFile?: string } = {},
   ): OwnedProcess {
-    const args = [...streamArgs(sink, format, options.latencyMs), '--playback', file];
+    const process = options.processMs === undefined ? [] : [`--process-time-msec=${options.processMs}`];
+    const args = [...streamArgs(sink, format, options.latencyMs), ...process, '--playback', file];
     return this.machine.start(`pacat to ${sink}`, 'pacat', args, this.options(options.logFile));
   }
 

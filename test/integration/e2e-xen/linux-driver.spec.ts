@@ -13,6 +13,7 @@ import {
   stopWithDriver,
   type AlsaBuffer,
 } from '../../lib/e2e-alsa.js';
+import { PLAYER_AT_5_MS, SINK_AT_5_MS, SinkHolder, type Hold } from '../../lib/e2e-hold.js';
 import { Ear, FORMAT } from '../../lib/e2e-lifecycle-ear.js';
 import { logFrom } from '../../lib/e2e-lifecycle.js';
 import { compare, countersOf, Recorder, type Place } from '../../lib/e2e-play.js';
@@ -27,8 +28,6 @@ const SECONDS = FULL ? 60 : 3;
 const PERIODS = FULL ? [2, 3, 4, 5, 6, 7, 8] : [2];
 const LEAD_IN_SECONDS = 1;
 const TEST_MS = (SECONDS + 90) * 1000;
-/** Asked by another program of dom0's, so that the sink wakes up that often. */
-const HELD_MS = 5;
 
 /** The recording's timing is exact to about this. */
 const EARLIEST_USEC = -1000;
@@ -54,67 +53,79 @@ function bufferOf({ rate, periodMs, periods }: Row): AlsaBuffer | undefined {
 }
 
 /** What is between the shortest periods and aplay's own is no harder. */
-const isExtreme = ({ periodMs }: Row): boolean => periodMs === undefined || periodMs === 5;
+const isExtreme = ({ periodMs, periods }: Row): boolean =>
+  periodMs === undefined || (periodMs === 5 && periods === 2);
+
+/** How dom0's sink comes by its latency: by its streams, or by another program that is there as well. */
+interface Sink {
+  rate: number;
+  hold?: Hold;
+  rows: Row[];
+}
+
+const sinks = [44_100, 48_000].flatMap((rate): Sink[] => {
+  const all = rows.filter((row) => row.rate === rate);
+  const extremes = all.filter(isExtreme);
+  const held = { rate, hold: SINK_AT_5_MS, rows: FULL ? all : extremes };
+  const free = { rate, rows: held.rows };
+  if (FULL) return [free, held, { rate, hold: PLAYER_AT_5_MS, rows: extremes }];
+  return [rate === 48_000 ? held : free];
+});
 
 const nameOf = ({ rate, periodMs, periods }: Row): string =>
   periodMs === undefined
     ? `${rate} Hz, aplay's defaults`
     : `${rate} Hz, ${periods ?? 0} periods of ${periodMs} ms`;
 
-for (const rate of [44_100, 48_000]) {
-  for (const held of FULL ? [false, true] : [rate === 48_000]) {
-    const sinkText = held ? `held at ${HELD_MS} ms by another program` : 'left at its own latency';
+for (const { rate, hold, rows: sinkRows } of sinks) {
+  describe(`snd_xen_front, ${rate} Hz, dom0's sink ${hold?.name ?? 'left at its own latency'}`, function () {
+    this.timeout(TEST_MS);
+    const format: StreamFormat = { format: 's16le', rate, channels: 2 };
+    const pcm = noise(format, SECONDS);
+    let host: Host;
+    let guest: Guest;
+    let speakers: Place;
+    let file: string;
+    let holder: SinkHolder | undefined;
 
-    describe(`snd_xen_front, ${rate} Hz, dom0's sink ${sinkText}`, function () {
-      this.timeout(TEST_MS);
-      const format: StreamFormat = { format: 's16le', rate, channels: 2 };
-      const pcm = noise(format, SECONDS);
-      let host: Host;
-      let guest: Guest;
-      let file: string;
-      let holder: OwnedProcess | undefined;
-
-      before(async () => {
-        host = await Host.start({ xen: 'real', nullSinkArgs: `format=s16le rate=${rate} channels=2` });
-        guest = await host.addGuest({ pulse: false });
-        await loadDriver(guest);
-        file = await bringPcm(guest, 'noise', Buffer.concat([silentFrames(format, LEAD_IN_SECONDS), pcm]));
-        holder = held ? holdSink(host, format) : undefined;
-      });
-
-      after(async () => {
-        await holder?.stop();
-        await stopWithDriver(host, guest);
-      });
-
-      for (const row of rows.filter(
-        (candidate) => candidate.rate === rate && (FULL || isExtreme(candidate)),
-      )) {
-        it(`arrives sample for sample: ${nameOf(row)}`, async () => {
-          const speakers: Place = { client: host.client, sink: SPEAKERS };
-          const recorder = await Recorder.start(speakers, format, host.dir);
-          const said = logFrom(alsaLog(guest));
-          const player = await aplay(guest, file, format, bufferOf(row));
-          try {
-            await player.succeeded((SECONDS + 20) * 1000);
-            const result = compare(pcm, await recorder.finish(), format);
-            const figures = JSON.stringify({ ...result, ...(await countersOf(host, guest)) });
-            assert.equal(result.exact, true, `${figures}\n${said()}`);
-            assert.doesNotMatch(said(), /underrun/);
-            assert.notEqual(holder?.running, false, 'the program that held the sink has ended');
-          } finally {
-            await player.stop();
-            await recorder.stop();
-          }
-        });
-      }
-
-      it('leaves no complaint in the kernel log of the guest', async () => {
-        const log = await runIn(guest, 'dmesg');
-        assert.doesNotMatch(log, /vsnd.*(?:error|fail|timeout)|Oops|BUG:/);
-      });
+    before(async () => {
+      host = await Host.start({ xen: 'real', nullSinkArgs: `format=s16le rate=${rate} channels=2` });
+      speakers = { client: host.client, sink: SPEAKERS };
+      guest = await host.addGuest({ pulse: false });
+      await loadDriver(guest);
+      file = await bringPcm(guest, 'noise', Buffer.concat([silentFrames(format, LEAD_IN_SECONDS), pcm]));
+      holder = hold && (await SinkHolder.start(speakers, format, hold, host.dir));
     });
-  }
+
+    after(async () => {
+      await holder?.stop();
+      await stopWithDriver(host, guest);
+    });
+
+    for (const row of sinkRows) {
+      it(`arrives sample for sample: ${nameOf(row)}`, async () => {
+        const recorder = await Recorder.start(speakers, format, host.dir);
+        const said = logFrom(alsaLog(guest));
+        const player = await aplay(guest, file, format, bufferOf(row));
+        try {
+          await player.succeeded((SECONDS + 20) * 1000);
+          const result = compare(pcm, await recorder.finish(), format);
+          const figures = JSON.stringify({ ...result, ...(await countersOf(host, guest)) });
+          assert.equal(result.exact, true, `${figures}\n${said()}`);
+          assert.doesNotMatch(said(), /underrun/);
+          await holder?.assertHeld();
+        } finally {
+          await player.stop();
+          await recorder.stop();
+        }
+      });
+    }
+
+    it('leaves no complaint in the kernel log of the guest', async () => {
+      const log = await runIn(guest, 'dmesg');
+      assert.doesNotMatch(log, /vsnd.*(?:error|fail|timeout)|Oops|BUG:/);
+    });
+  });
 }
 
 describe('snd_xen_front, a drain', function () {
@@ -227,10 +238,4 @@ async function drainAndTell(
   const sizes = `--period-size=${periodFrames} --buffer-size=${periodFrames * periods}`;
   const play = `aplay -q -D hw:0,0 -t raw -f S16_LE -r 48000 -c 2 ${sizes} ${guest.dir}/impulse`;
   await runIn(guest, 'bash', '-c', `${play} && echo drained >/dev/udp/\${SSH_CONNECTION%% *}/${port}`);
-}
-
-/** Another program that plays silence, for as long as it is let, with so little latency that the sink must come down to it. */
-function holdSink(host: Host, format: StreamFormat): OwnedProcess {
-  const logFile = `${host.dir}/holder.log`;
-  return host.client.play(SPEAKERS, '/dev/zero', format, { latencyMs: HELD_MS, logFile });
 }

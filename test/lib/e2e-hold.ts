@@ -10,18 +10,25 @@ import { waitFor } from './wait.js';
 /** What the other program asks for, and what its sink then has. */
 export interface Hold {
   name: string;
-  latencyMs: number;
-  /** Time that the program wants to fill its buffer; default: a quarter of its latency, or 20 ms. */
-  processMs?: number;
+  /** processMs: that it wants to fill its buffer; default: a quarter of its latency, or 20 ms. */
+  asked: { latencyMs: number; processMs?: number };
   /** Half of what twice the processing time leaves of the latency (PulseAudio's protocol-native.c, fix_playback_buffer_attr). */
   sinkUsec: number;
 }
 
 /** The sink has 5 ms. */
-export const SINK_AT_5_MS: Hold = { name: 'held at 5 ms', latencyMs: 20, processMs: 5, sinkUsec: 5000 };
+export const SINK_AT_5_MS: Hold = {
+  name: 'held at 5 ms',
+  asked: { latencyMs: 20, processMs: 5 },
+  sinkUsec: 5000,
+};
 
 /** The other program has 5 ms, for which the sink needs to be faster still. */
-export const PLAYER_AT_5_MS: Hold = { name: 'held by a player with 5 ms', latencyMs: 5, sinkUsec: 1250 };
+export const PLAYER_AT_5_MS: Hold = {
+  name: 'held by a player with 5 ms',
+  asked: { latencyMs: 5 },
+  sinkUsec: 1250,
+};
 
 /** Buffers have whole frames. */
 const ROUNDING_USEC = 50;
@@ -36,18 +43,15 @@ export class SinkHolder {
 
   /** Resolves when the sink has come down to what is asked. @param dir where the program's log goes */
   static async start(place: Place, format: StreamFormat, hold: Hold, dir: string): Promise<SinkHolder> {
-    const { client, sink } = place;
-    const options = { ...hold, logFile: `${dir}/holder.log` };
-    const holder = new SinkHolder(place, hold, client.play(sink, '/dev/zero', format, options));
+    const options = { ...hold.asked, logFile: `${dir}/holder.log` };
+    const player = place.client.play(place.sink, '/dev/zero', format, options);
+    const holder = new SinkHolder(place, hold, player);
+    const isHeld = async (): Promise<true> => {
+      await holder.assertHeld();
+      return true;
+    };
     try {
-      let usec = Infinity;
-      await waitFor(
-        `${sink} at ${hold.sinkUsec} usec`,
-        async () => holder.holds((usec = await holder.latencyUsec())),
-        {
-          detail: () => `it has ${usec}`,
-        },
-      );
+      await waitFor(`${place.sink} to be ${hold.name}`, isHeld, { detail: () => player.logTail() });
     } catch (error) {
       await holder.stop();
       throw error;
@@ -55,22 +59,16 @@ export class SinkHolder {
     return holder;
   }
 
-  /** @throws AssertionError when the sink has not been held until now */
+  /** @throws AssertionError when the program has ended, or the sink is slower */
   async assertHeld(): Promise<void> {
     assert.equal(this.player.running, true, 'the program that held the sink has ended');
-    const usec = await this.latencyUsec();
-    assert.ok(this.holds(usec), `${this.place.sink} has ${usec} usec, ${this.hold.sinkUsec} were asked for`);
+    const { client, sink } = this.place;
+    const usec = (await client.sink(sink)).latency?.configured ?? Infinity;
+    const { sinkUsec } = this.hold;
+    assert.ok(usec <= sinkUsec + ROUNDING_USEC, `${sink} has ${usec} usec, ${sinkUsec} were asked for`);
   }
 
   async stop(): Promise<void> {
     await this.player.stop();
-  }
-
-  private holds(usec: number): boolean {
-    return usec <= this.hold.sinkUsec + ROUNDING_USEC;
-  }
-
-  private async latencyUsec(): Promise<number> {
-    return (await this.place.client.sink(this.place.sink)).latency?.configured ?? Infinity;
   }
 }

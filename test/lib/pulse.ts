@@ -122,8 +122,8 @@ export class PulseClient {
     format: StreamFormat,
     options: { latencyMs?: number; processMs?: number; logFile?: string } = {},
   ): OwnedProcess {
-    const process = options.processMs === undefined ? [] : [`--process-time-msec=${options.processMs}`];
-    const args = [...streamArgs(sink, format, options.latencyMs), ...process, '--playback', file];
+    const processTime = options.processMs === undefined ? [] : [`--process-time-msec=${options.processMs}`];
+    const args = [...streamArgs(sink, format, options.latencyMs), ...processTime, '--playback', file];
     return this.machine.start(`pacat to ${sink}`, 'pacat', args, this.options(options.logFile));
   }
 

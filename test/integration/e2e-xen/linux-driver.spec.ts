@@ -66,10 +66,14 @@ interface Sink {
 const sinks = [44_100, 48_000].flatMap((rate): Sink[] => {
   const all = rows.filter((row) => row.rate === rate);
   const extremes = all.filter(isExtreme);
-  const held = { rate, hold: SINK_AT_5_MS, rows: FULL ? all : extremes };
-  const free = { rate, rows: held.rows };
-  if (FULL) return [free, held, { rate, hold: PLAYER_AT_5_MS, rows: extremes }];
-  return [rate === 48_000 ? held : free];
+  if (!FULL) {
+    return [rate === 48_000 ? { rate, hold: SINK_AT_5_MS, rows: extremes } : { rate, rows: extremes }];
+  }
+  return [
+    { rate, rows: all },
+    { rate, hold: SINK_AT_5_MS, rows: all },
+    { rate, hold: PLAYER_AT_5_MS, rows: extremes },
+  ];
 });
 
 const nameOf = ({ rate, periodMs, periods }: Row): string =>
